@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::mem::replace;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,7 +21,6 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use tokio::runtime::{Handle, Id};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::lock::lock;
@@ -48,7 +48,6 @@ struct Queue {
     wakes: Option<Instant>,
     /// A wait ends earlier than the task expects.
     earlier: Arc<Notify>,
-    task: JoinHandle<()>,
 }
 
 /// The deadline of a wait, and its number, because several may have one deadline.
@@ -62,20 +61,23 @@ struct Wait {
 }
 
 impl Wait {
-    fn begin(bound: Duration, waker: &Waker) -> Self {
+    /// `None` if the runtime is shutting down, so that nothing would end the wait.
+    fn until(at: Instant, waker: &Waker) -> Option<Self> {
         let shard = SHARD.with(|shard| *shard);
         let handle = Handle::current();
         let runtime = handle.id();
-        let at = Instant::now() + bound.min(LONGEST_WAIT);
         let mut queues = lock(&QUEUES[shard]);
         let queue = match queues.iter().position(|queue| queue.runtime == runtime) {
             Some(present) => &mut queues[present],
             None => {
-                // Those of runtimes that have ended.
-                queues.retain(|queue| !queue.task.is_finished());
-                queues.push(Queue::new(shard, &handle));
-                let last = queues.len() - 1;
-                &mut queues[last]
+                let earlier = Arc::<Notify>::default();
+                let (waits, begun, wakes) = (BTreeMap::new(), 0, None);
+                queues.push(Queue { runtime, waits, begun, wakes, earlier: Arc::clone(&earlier) });
+                drop(queues);
+                // If the runtime is shutting down, this removes the queue at once.
+                handle.spawn(run(Removal { shard, runtime }, earlier));
+                queues = lock(&QUEUES[shard]);
+                queues.iter_mut().find(|queue| queue.runtime == runtime)?
             }
         };
         let key = (at, queue.begun);
@@ -85,16 +87,31 @@ impl Wait {
             queue.wakes = Some(at);
             queue.earlier.notify_one();
         }
-        Self { shard, runtime, key }
+        Some(Self { shard, runtime, key })
     }
 
-    /// Whether the deadline has passed. If it has not, `waker` is called then.
-    fn is_over(&self, waker: &Waker) -> bool {
+    /// Whether the deadline has passed, or nothing would end the wait. If not, `waker` is called
+    /// then.
+    fn is_over(&mut self, waker: &Waker) -> bool {
         let former = self.in_queue(|queue| {
             let waiting = queue.waits.get_mut(&self.key)?;
             Some((!waiting.will_wake(waker)).then(|| replace(waiting, waker.clone())))
         });
-        former.is_none()
+        if former.is_some() {
+            return false;
+        }
+        let (at, _) = self.key;
+        if Instant::now() >= at {
+            return true;
+        }
+        // The runtime that the wait began in has ended.
+        match Self::until(at, waker) {
+            Some(again) => {
+                *self = again;
+                false
+            }
+            None => true,
+        }
     }
 
     /// Changes the queue. What is returned is dropped outside of the lock, because a waker may drop
@@ -112,13 +129,6 @@ impl Drop for Wait {
 }
 
 impl Queue {
-    fn new(shard: usize, handle: &Handle) -> Self {
-        let earlier = Arc::<Notify>::default();
-        let task = handle.spawn(run(shard, handle.id(), Arc::clone(&earlier)));
-        let waits = BTreeMap::new();
-        Self { runtime: handle.id(), waits, begun: 0, wakes: None, earlier, task }
-    }
-
     /// Takes out the waits whose deadline has passed.
     fn expired(&mut self, now: Instant) -> BTreeMap<Key, Waker> {
         let later = self.waits.split_off(&(now, u64::MAX));
@@ -128,23 +138,49 @@ impl Queue {
     }
 }
 
-/// Wakes the waits of one queue at their deadlines.
-async fn run(shard: usize, runtime: Id, earlier: Arc<Notify>) {
+/// Wakes the waits of one queue at their deadlines. It runs as long as its runtime.
+async fn run(queue: Removal, earlier: Arc<Notify>) {
     loop {
         let (expired, wakes) = {
-            let mut queues = lock(&QUEUES[shard]);
-            let Some(queue) = queues.iter_mut().find(|queue| queue.runtime == runtime) else {
+            let mut queues = lock(&QUEUES[queue.shard]);
+            let Some(queue) = queues.iter_mut().find(|other| other.runtime == queue.runtime) else {
                 return;
             };
             (queue.expired(Instant::now()), queue.wakes)
         };
-        expired.into_values().for_each(Waker::wake);
+        wake(expired);
         match wakes {
             Some(wakes) => tokio::select! {
                 () = sleep_until(wakes) => {}
                 () = earlier.notified() => {}
             },
             None => earlier.notified().await,
+        }
+    }
+}
+
+/// A waker that panics must not hold up the waits of others.
+fn wake(waits: BTreeMap<Key, Waker>) {
+    for waker in waits.into_values() {
+        let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+    }
+}
+
+/// Removes the queue of a runtime when it is dropped, and wakes the waits that are left in it.
+struct Removal {
+    shard: usize,
+    runtime: Id,
+}
+
+impl Drop for Removal {
+    fn drop(&mut self) {
+        let removed = {
+            let mut queues = lock(&QUEUES[self.shard]);
+            let found = queues.iter().position(|queue| queue.runtime == self.runtime);
+            found.map(|found| queues.swap_remove(found))
+        };
+        if let Some(removed) = removed {
+            wake(removed.waits);
         }
     }
 }
@@ -174,12 +210,15 @@ impl<F: Future> Future for Within<F> {
             *this.wait = None;
             return Poll::Ready(Some(output));
         }
-        match this.wait {
-            None => *this.wait = Some(Wait::begin(*this.bound, cx.waker())),
-            Some(wait) if wait.is_over(cx.waker()) => return Poll::Ready(None),
-            Some(_) => {}
-        }
-        Poll::Pending
+        let is_over = match this.wait {
+            Some(wait) => wait.is_over(cx.waker()),
+            None => {
+                let at = Instant::now() + (*this.bound).min(LONGEST_WAIT);
+                *this.wait = Wait::until(at, cx.waker());
+                this.wait.is_none()
+            }
+        };
+        if is_over { Poll::Ready(None) } else { Poll::Pending }
     }
 }
 

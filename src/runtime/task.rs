@@ -10,7 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
@@ -80,28 +80,29 @@ impl<F: Future<Output: Send> + Send + 'static> Future for OwnTask<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = &mut *self;
-        if let Place::Here(operation) = &mut this.place {
-            if let Poll::Ready(ended) = operation.as_mut().poll(cx) {
-                this.place = Place::Ended;
-                return Poll::Ready(ended);
+        // Taken out, because an operation that panics must not be polled again.
+        let mut task = match replace(&mut this.place, Place::Ended) {
+            Place::Here(mut operation) => {
+                if let Poll::Ready(ended) = operation.as_mut().poll(cx) {
+                    return Poll::Ready(ended);
+                }
+                if !this.stage.has_begun() {
+                    this.waiting.get_or_insert_with(|| (Handle::current(), Span::current()));
+                    this.place = Place::Here(operation);
+                    return Poll::Pending;
+                }
+                tokio::spawn(operation.in_current_span())
             }
-            if !this.stage.has_begun() {
-                this.waiting.get_or_insert_with(|| (Handle::current(), Span::current()));
-                return Poll::Pending;
-            }
-            if let Place::Here(operation) = replace(&mut this.place, Place::Ended) {
-                this.place = Place::There(tokio::spawn(operation.in_current_span()));
-            }
-        }
-        let Place::There(task) = &mut this.place else {
-            return Poll::Pending;
+            Place::There(task) => task,
+            Place::Ended => return Poll::Pending,
         };
-        match ready!(Pin::new(task).poll(cx)) {
-            Ok(ended) => Poll::Ready(ended),
-            Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+        match Pin::new(&mut task).poll(cx) {
+            Poll::Ready(Ok(ended)) => Poll::Ready(ended),
+            Poll::Ready(Err(error)) if error.is_panic() => resume_unwind(error.into_panic()),
             // The runtime is shutting down, and it drops this task too.
-            Err(_) => {
-                this.place = Place::Ended;
+            Poll::Ready(Err(_)) => Poll::Pending,
+            Poll::Pending => {
+                this.place = Place::There(task);
                 Poll::Pending
             }
         }

@@ -96,3 +96,133 @@ fn a_runtime_that_ends_does_not_hold_up_another_one() {
     drop(ended);
     assert_eq!(other.block_on(within(bound, pending::<()>())), None);
 }
+
+/// A thread that blocks on a wait while its runtime shuts down. The runtime waits for the thread.
+#[test]
+fn a_wait_on_a_blocking_thread_ends_although_its_runtime_shuts_down() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    let (begun, begins) = std::sync::mpsc::channel();
+    let (ended, ends) = std::sync::mpsc::channel::<()>();
+    let handle = runtime.handle().clone();
+    runtime.spawn_blocking(move || {
+        let _ended = ended;
+        handle.block_on(async {
+            let mut wait = Box::pin(within(Duration::from_millis(300), pending::<()>()));
+            std::future::poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx).is_pending())).await;
+            begun.send(()).unwrap();
+            wait.await
+        })
+    });
+    begins.recv().unwrap();
+    runtime.shutdown_background();
+    let ended = ends.recv_timeout(Duration::from_secs(10));
+    assert_eq!(ended, Err(std::sync::mpsc::RecvTimeoutError::Disconnected), "it waits for ever");
+}
+
+/// How a tokio timer behaves in the same place, for comparison.
+#[test]
+fn a_timer_of_tokio_on_a_blocking_thread_ends_although_its_runtime_shuts_down() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    let (begun, begins) = std::sync::mpsc::channel();
+    let (ended, ends) = std::sync::mpsc::channel::<()>();
+    let handle = runtime.handle().clone();
+    runtime.spawn_blocking(move || {
+        let _ended = ended;
+        handle.block_on(async {
+            let wait = timeout(Duration::from_millis(300), pending::<()>());
+            let mut wait = Box::pin(wait);
+            std::future::poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx).is_pending())).await;
+            begun.send(()).unwrap();
+            let _ = wait.await;
+        })
+    });
+    begins.recv().unwrap();
+    runtime.shutdown_background();
+    let ended = ends.recv_timeout(Duration::from_secs(10));
+    assert_eq!(ended, Err(std::sync::mpsc::RecvTimeoutError::Disconnected), "it waits for ever");
+}
+
+/// Panics when it is called, or runs something when it is dropped.
+struct Odd {
+    panics: bool,
+    dropped: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl std::task::Wake for Odd {
+    fn wake(self: Arc<Self>) {
+        assert!(!self.panics, "the waker panics");
+    }
+}
+
+impl Drop for Odd {
+    fn drop(&mut self) {
+        if let Some(dropped) = lock(&self.dropped).take() {
+            dropped();
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_panics_does_not_hold_up_others() {
+    let waker = Arc::new(Odd { panics: true, dropped: Mutex::default() }).into();
+    let mut odd = Box::pin(within(SECOND, pending::<()>()));
+    assert!(odd.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    let same = timeout(10 * SECOND, within(SECOND, pending::<()>())).await;
+    assert_eq!(same, Ok(None), "one that had the same deadline");
+    let later = timeout(10 * SECOND, within(SECOND, pending::<()>())).await;
+    assert_eq!(later, Ok(None), "one that began later");
+}
+
+#[test]
+fn a_wait_that_has_moved_to_another_runtime_ends_at_its_deadline_and_not_before() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let (ended, other, third) = (runtime(), runtime(), runtime());
+    let bound = Duration::from_secs(3);
+    let (wait, early) = std::thread::spawn(move || {
+        let mut wait = Box::pin(within(bound, pending::<()>()));
+        ended.block_on(std::future::poll_fn(|cx| {
+            Poll::Ready(assert!(wait.as_mut().poll(cx).is_pending()))
+        }));
+        drop(ended);
+        // Another runtime on this thread, and so in this shard.
+        third.block_on(within(Duration::from_millis(1), pending::<()>()));
+        let early = third
+            .block_on(std::future::poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx).is_ready())));
+        (wait, early)
+    })
+    .join()
+    .unwrap();
+    assert!(!early, "it has ended long before its deadline");
+    assert_eq!(other.block_on(async { timeout(4 * SECOND, wait).await }), Ok(None));
+}
+
+/// A waker that holds a future, as those of small executors do.
+#[test]
+fn a_wait_that_a_waker_holds_does_not_lock_up_when_its_runtime_has_ended() {
+    let (done, ends) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime =
+            || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (ended, other) = (runtime(), runtime());
+        ended.block_on(async {
+            let odd = Arc::new(Odd { panics: false, dropped: Mutex::default() });
+            let waker = Arc::clone(&odd).into();
+            let mut wait = Box::pin(within(SECOND, pending::<()>()));
+            assert!(wait.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            // The executor goes, and the queue has the last waker.
+            *lock(&odd.dropped) = Some(Box::new(move || drop(wait)));
+        });
+        drop(ended);
+        other.block_on(within(Duration::from_millis(1), pending::<()>()));
+        done.send(()).unwrap();
+    });
+    ends.recv_timeout(Duration::from_secs(10)).expect("the thread has locked itself out");
+}

@@ -6,7 +6,8 @@
 //! write carries them all. Without that, sixty requests that are ready at the same time would cost
 //! sixty writes here, and sixty reads in the server.
 //!
-//! A caller that gives up leaves its place in the order, and its replies are dropped.
+//! A caller that gives up leaves its place in the order, and its replies are dropped. Commands that
+//! were not written yet are not sent for it.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -40,18 +41,26 @@ struct Shared {
 struct State {
     /// Commands that wait to be written.
     out: Vec<u8>,
-    /// How many callers have added to them.
-    batch: usize,
+    /// The callers that have added to them, in this order.
+    queued: Vec<Queued>,
     /// Whether more than one caller had added to the batch before.
     is_crowded: bool,
     callers: Slab<Caller>,
-    /// The callers in the order of their replies.
+    /// The callers in the order of their replies. Those that are queued come last.
     due: VecDeque<usize>,
     task: Option<Waker>,
     /// Whether the task has nothing to write, so that new commands must wake it.
     is_idle: bool,
     /// Why the connection has ended, if it has.
     end: Option<RedisError>,
+}
+
+/// A caller whose commands wait to be written.
+struct Queued {
+    caller: usize,
+    bytes: usize,
+    /// Whether a part of them is written already.
+    has_begun: bool,
 }
 
 /// A caller whose replies are not complete, or not fetched.
@@ -93,7 +102,8 @@ impl Shared {
         if state.end.is_some() {
             return Err(closed());
         }
-        let is_alone = state.due.is_empty() && !state.is_crowded;
+        // A server may have replied before it has read all, so the task may still write.
+        let is_alone = state.is_idle && state.due.is_empty() && !state.is_crowded;
         let caller = state.callers.insert(Caller {
             replies: Vec::with_capacity(commands.count()),
             missing: commands.count(),
@@ -108,7 +118,8 @@ impl Shared {
             packed = &packed[written..];
         }
         if !packed.is_empty() {
-            state.batch += 1;
+            let has_begun = packed.len() < commands.packed().len();
+            state.queued.push(Queued { caller, bytes: packed.len(), has_begun });
             state.out.extend_from_slice(packed);
             if take(&mut state.is_idle)
                 && let Some(task) = state.task.clone()
@@ -126,10 +137,38 @@ impl Shared {
         state.end.get_or_insert(why);
         let task = state.task.take();
         let due = take(&mut state.due);
+        state.queued.clear();
+        state.out.clear();
         let callers = due.into_iter().filter_map(|caller| state.callers[caller].waker.take());
         let wakers: Vec<_> = callers.chain(task).collect();
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl State {
+    /// Takes out the commands of callers that have gone, unless a part of them is written.
+    fn drop_gone(&mut self) {
+        let is_gone = |queued: &Queued, callers: &Slab<Caller>| {
+            !queued.has_begun && callers[queued.caller].has_gone
+        };
+        if !self.queued.iter().any(|queued| is_gone(queued, &self.callers)) {
+            return;
+        }
+        let out = take(&mut self.out);
+        let mut rest = &out[..];
+        self.due.truncate(self.due.len() - self.queued.len());
+        for queued in take(&mut self.queued) {
+            let (commands, behind) = rest.split_at(queued.bytes);
+            rest = behind;
+            if is_gone(&queued, &self.callers) {
+                self.callers.remove(queued.caller);
+            } else {
+                self.out.extend_from_slice(commands);
+                self.due.push_back(queued.caller);
+                self.queued.push(queued);
+            }
+        }
     }
 }
 

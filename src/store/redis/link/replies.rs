@@ -86,8 +86,8 @@ fn arrived(bytes: &[u8]) -> io::Result<Arrived> {
 
 /// The first line, without its end.
 fn line(bytes: &[u8]) -> Option<&[u8]> {
-    let end = bytes.iter().position(|byte| *byte == b'\r')?;
-    (bytes.get(end + 1) == Some(&b'\n')).then(|| &bytes[..end])
+    let end = bytes.windows(2).position(|end| end == b"\r\n")?;
+    Some(&bytes[..end])
 }
 
 /// The length or count in a line. `None` if there is no value.
@@ -117,7 +117,7 @@ fn value(reply: &[u8]) -> RedisResult<Value> {
             let number = std::str::from_utf8(digits).ok().and_then(|text| text.parse().ok());
             number.map(Value::Int).ok_or_else(|| malformed().into())
         }
-        _ => parse_redis_value(reply),
+        _ => parse_redis_value(reply).map_err(|_| malformed().into()),
     }
 }
 

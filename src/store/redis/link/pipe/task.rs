@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::mem::{swap, take};
+use std::mem::swap;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -55,9 +55,11 @@ impl<H: Fn()> Task<H> {
     fn hand_out(&mut self) -> RedisResult<()> {
         while let Some(reply) = self.arrived.next()? {
             let mut state = lock(&self.shared.state);
-            let Some(&first) = state.due.front() else {
+            // A reply to commands that were not sent.
+            if state.due.len() <= state.queued.len() {
                 return Err(malformed().into());
-            };
+            }
+            let first = state.due[0];
             let caller = &mut state.callers[first];
             caller.replies.push(unwrapped(reply));
             caller.missing -= 1;
@@ -96,7 +98,13 @@ impl<H: Fn()> Task<H> {
 
     /// Takes the commands that wait.
     fn next_batch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.written = 0;
+        self.batch.clear();
+        if self.batch.capacity() > BUFFER {
+            self.batch = Vec::new();
+        }
         let mut state = lock(&self.shared.state);
+        state.drop_gone();
         state.is_idle = state.out.is_empty();
         if state.is_idle {
             return Poll::Pending;
@@ -108,13 +116,9 @@ impl<H: Fn()> Task<H> {
             return Poll::Pending;
         }
         self.has_waited = false;
-        self.written = 0;
-        self.batch.clear();
-        if self.batch.capacity() > BUFFER {
-            self.batch = Vec::new();
-        }
         swap(&mut self.batch, &mut state.out);
-        state.is_crowded = take(&mut state.batch) > 1;
+        state.is_crowded = state.queued.len() > 1;
+        state.queued.clear();
         Poll::Ready(())
     }
 
@@ -148,5 +152,43 @@ impl<H> Drop for Task<H> {
     fn drop(&mut self) {
         // The runtime may have ended it.
         self.shared.end(closed());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::future::poll_fn;
+
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::store::redis::commands::Commands;
+
+    #[tokio::test]
+    async fn a_long_batch_does_not_hold_its_memory_after_it_was_written() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut server, _) = listener.accept().await.unwrap();
+        let (input, output) = socket.into_split();
+        let shared = Arc::new(Shared { socket: output, state: Default::default() });
+        let mut task = Task::new(Arc::clone(&shared), input, || {});
+        let body = vec![b'x'; 32 << 20];
+        let long = Commands::of(&[&[b"SET", b"name", &body]]);
+        shared.take_up(&long).unwrap();
+        let mut received = vec![0; long.packed().len()];
+        let read = server.read_exact(&mut received);
+        tokio::select! {
+            biased;
+            () = poll_fn(|cx| Pin::new(&mut task).poll(cx)) => unreachable!(),
+            read = read => assert_eq!(read.unwrap(), long.packed().len()),
+        }
+        for _ in 0..3 {
+            poll_fn(|cx| Poll::Ready(Pin::new(&mut task).poll(cx).is_pending())).await;
+            tokio::task::yield_now().await;
+        }
+        let held = task.batch.capacity() + lock(&shared.state).out.capacity();
+        assert!(held <= 2 * BUFFER, "{held} bytes are held");
     }
 }

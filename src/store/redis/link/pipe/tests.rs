@@ -183,3 +183,144 @@ fn callers_learn_that_the_runtime_of_the_connection_has_ended() {
     let lost = stays.block_on(async { timeout(PATIENCE, waiting).await.unwrap().unwrap() });
     assert!(lost.unwrap_err().is_connection_dropped());
 }
+
+/// Fills the buffers of the socket, so that the task waits until it can write.
+async fn clog(pipe: &Arc<Pipe>) -> (JoinHandle<RedisResult<Vec<Value>>>, Commands) {
+    let body = vec![b'x'; 32 << 20];
+    let long = || Commands::of(&[&[b"SET", b"name", &body]]);
+    let clogging = send(pipe, long());
+    tokio::task::yield_now().await;
+    (clogging, long())
+}
+
+/// Otherwise a slow server carries out what nobody waits for, and no caller is in time any more.
+#[tokio::test]
+async fn a_command_that_was_not_written_yet_is_not_sent_for_a_caller_that_has_gone() {
+    let (pipe, _task, mut server) = connect().await;
+    let (_clogging, long) = clog(&pipe).await;
+    for round in 0..100 {
+        let body = vec![b'y'; 1 << 16];
+        let gone = send(&pipe, Commands::of(&[&[b"SET", b"gone", &body]]));
+        tokio::task::yield_now().await;
+        gone.abort();
+        assert!(gone.await.unwrap_err().is_cancelled(), "{round}");
+    }
+    let waiting = lock(&pipe.0.state).out.len();
+    let stays = send(&pipe, ping());
+    receive(&mut server, &long).await;
+    let mut next = vec![0; ping().packed().len()];
+    timeout(PATIENCE, server.read_exact(&mut next)).await.unwrap().unwrap();
+    assert_eq!(next, ping().packed(), "{waiting} bytes were left by callers that had gone");
+    server.write_all(b"+OK\r\n+PONG\r\n").await.unwrap();
+    assert!(replies(stays).await.is_ok());
+}
+
+/// A server or a proxy may reject a long command before it has read all of it. What comes next must
+/// not be read as a part of that command, because the rest of its bytes would then be commands.
+#[tokio::test]
+async fn a_command_behind_an_early_reply_is_not_written_into_the_middle_of_another_one() {
+    let (pipe, _task, mut server) = connect().await;
+    let (clogging, long) = clog(&pipe).await;
+    server.write_all(b"-ERR too long\r\n").await.unwrap();
+    assert!(replies(clogging).await.is_ok());
+    // The other end makes space, and the next caller may come before the task runs again.
+    let mut received = vec![0; long.packed().len() + ping().packed().len()];
+    let mut bytes = 0;
+    let pinged = loop {
+        bytes += timeout(PATIENCE, server.read(&mut received[bytes..])).await.unwrap().unwrap();
+        if bytes > 1 << 20 {
+            break send(&pipe, ping());
+        }
+    };
+    timeout(PATIENCE, server.read_exact(&mut received[bytes..])).await.unwrap().unwrap();
+    let (first, second) = received.split_at(long.packed().len());
+    assert!(first == long.packed() && second == ping().packed(), "the commands are mixed");
+    server.write_all(b"+PONG\r\n").await.unwrap();
+    assert!(replies(pinged).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_pipe_that_is_dropped_closes_its_connection_while_the_server_does_not_read() {
+    let (pipe, task, _server) = connect().await;
+    let (clogging, _) = clog(&pipe).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    clogging.abort();
+    assert!(clogging.await.unwrap_err().is_cancelled());
+    drop(pipe);
+    timeout(Duration::from_secs(3), task).await.expect("the connection stays open").unwrap();
+}
+
+/// Threads of two runtimes, callers that go at any time, and a server that returns the caller's own
+/// number in pieces.
+#[test]
+fn no_caller_gets_the_reply_of_another_one() {
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap()
+    };
+    let (owner, other) = (runtime(), runtime());
+    let (pipe, _task, mut server) = owner.block_on(connect());
+    owner.spawn(async move {
+        let (mut input, mut output) = server.split();
+        let mut arrived = Vec::new();
+        while input.read_buf(&mut arrived).await.unwrap() > 0 {
+            let mut replied = Vec::new();
+            let mut at = 0;
+            while let Some(end) = whole(&arrived[at..]) {
+                replied.extend_from_slice(&arrived[at + b"*2\r\n$4\r\nECHO\r\n".len()..at + end]);
+                at += end;
+            }
+            arrived.drain(..at);
+            let half = replied.len() / 3;
+            output.write_all(&replied[..half]).await.unwrap();
+            output.write_all(&replied[half..]).await.unwrap();
+        }
+    });
+    let caller = |pipe: Arc<Pipe>, caller: usize| async move {
+        let (mut gone, mut served) = (0, 0);
+        for round in 0..3000_usize {
+            let name = format!("{caller}-{round}");
+            let one: &[&[u8]] = &[b"ECHO", name.as_bytes()];
+            let count = (caller + round) % 3 + 1;
+            let commands = Commands::of(&vec![one; count]);
+            let sent = pipe.send(&commands);
+            if (caller * 31 + round * 17) % 5 == 0 {
+                let mut sent = Box::pin(sent);
+                for _ in 0..round % 3 {
+                    if futures_poll(sent.as_mut()).await {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
+                }
+                gone += 1;
+                continue;
+            }
+            let replies = timeout(PATIENCE, sent).await.expect("a lost wake-up").unwrap();
+            assert_eq!(replies, vec![Value::BulkString(name.into_bytes()); count]);
+            served += 1;
+        }
+        (gone, served)
+    };
+    let callers: Vec<_> = (0..64)
+        .map(|number| {
+            let runtime = if number % 2 == 0 { &owner } else { &other };
+            runtime.spawn(caller(Arc::clone(&pipe), number))
+        })
+        .collect();
+    other.block_on(async {
+        for caller in callers {
+            let (gone, served) = caller.await.unwrap();
+            assert!(gone > 0 && served > 0);
+        }
+        timeout(PATIENCE, async {
+            while !lock(&pipe.0.state).callers.is_empty() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .expect("places stay taken");
+    });
+}
+
+async fn futures_poll(mut future: Pin<&mut (impl Future + ?Sized)>) -> bool {
+    std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_ready())).await
+}

@@ -124,3 +124,33 @@ fn a_long_reply_takes_no_memory_before_it_arrives_and_none_after() {
     assert_eq!(replies.all().unwrap(), [Value::BulkString(body), Value::Int(1)]);
     assert!(replies.buffer().unwrap().capacity() <= 4 * READ);
 }
+
+/// Otherwise the reply never ends, and neither does the connection: each further byte counts as a
+/// sign of life.
+#[test]
+fn a_carriage_return_within_a_line_is_a_part_of_it_as_it_is_for_the_driver() {
+    for reply in ["+a\rb\r\n", "-ERR a\rb\r\n", "+\r\r\n"] {
+        let expected = parse_redis_value(reply.as_bytes()).unwrap();
+        let mut replies = Replies::default();
+        replies.take_in(reply.as_bytes());
+        assert_eq!(replies.all().unwrap(), [expected], "{reply:?}");
+    }
+}
+
+/// The commands may have been carried out, so a reservation among them must be undone.
+#[test]
+fn a_whole_reply_that_cannot_be_read_is_one_of_a_broken_connection() {
+    for bytes in [
+        &b"#x\r\n"[..],
+        b",x\r\n",
+        b"-ERR \xff\r\n",
+        b"+\xff\r\n",
+        b"=1\r\nx\r\n",
+        b"%1\r\n+a\r\n#x\r\n",
+    ] {
+        let mut replies = Replies::default();
+        replies.take_in(bytes);
+        let error = replies.all().unwrap_err();
+        assert!(error.is_connection_dropped(), "{}: {error:?}", bytes.escape_ascii());
+    }
+}
