@@ -4,8 +4,8 @@
 //! into the wheel of the runtime and taken out again. If it is due before all others, the idle
 //! thread of the runtime is woken to learn of it.
 //!
-//! Here the waits stand in the order of their deadlines, and a task sleeps until the first one. If
-//! that wait has ended by then, the task sleeps until the next one. So it wakes about once per
+//! Here a map has the waits in the order of their deadlines, and a task sleeps until the first one.
+//! If that wait has ended by then, the task sleeps until the next one. So it wakes about once per
 //! bound, and not once per wait.
 
 use std::collections::BTreeMap;
@@ -114,7 +114,7 @@ impl Wait {
         }
     }
 
-    /// Changes the queue. What is returned is dropped outside of the lock, because a waker may drop
+    /// Changes the queue. The caller drops the result outside of the lock, because a waker may drop
     /// a task, and with it another wait.
     fn in_queue<T>(&self, change: impl FnOnce(&mut Queue) -> Option<T>) -> Option<T> {
         let mut queues = lock(&QUEUES[self.shard]);
@@ -231,9 +231,9 @@ pin_project! {
     }
 }
 
-/// Limits the time of an operation. If it does not end in time, the output is that of `late`.
+/// Limits the time of an operation. If it does not end in time, `late` makes the output.
 ///
-/// This is no `async fn`, because that would store the operation twice.
+/// This is not an `async fn`, because that would store the operation twice.
 pub(crate) fn in_time<F: Future>(
     bound: Duration,
     operation: F,

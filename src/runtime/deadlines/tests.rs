@@ -52,7 +52,7 @@ async fn an_operation_that_ends_in_time_returns_its_output() {
     assert_eq!(within(Duration::MAX, async { 3 }).await, Some(3));
 }
 
-/// The waker of a task is another one than that of the future that has polled it before.
+/// A task polls a future with its own waker.
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_moves_to_another_task_ends_there() {
     let mut wait = Box::pin(within(SECOND, pending::<()>()));
@@ -204,7 +204,7 @@ fn a_wait_that_has_moved_to_another_runtime_ends_at_its_deadline_and_not_before(
     assert_eq!(other.block_on(async { timeout(4 * SECOND, wait).await }), Ok(None));
 }
 
-/// A waker that holds a future, as those of small executors do.
+/// A waker that contains a future, as in small executors.
 #[test]
 fn a_wait_that_a_waker_holds_does_not_lock_up_when_its_runtime_has_ended() {
     let (done, ends) = std::sync::mpsc::channel();

@@ -27,7 +27,7 @@ impl Loan {
 impl Drop for Loan {
     fn drop(&mut self) {
         if let Some((socket, back)) = self.0.take() {
-            // If nobody waits for it any more, it is closed.
+            // It is closed if the receiver is gone.
             drop(back.send(socket));
         }
     }

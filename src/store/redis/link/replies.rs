@@ -45,7 +45,7 @@ impl Replies {
         while let Arrived::Whole(length) = arrived(&self.0)? {
             let reply = value(&self.0[..length])?;
             self.0.advance(length);
-            // What a server says without being asked is no reply.
+            // A push is not a reply to a command.
             if !matches!(reply, Value::Push { .. }) {
                 return Ok(Some(reply));
             }
@@ -101,7 +101,7 @@ fn number(line: &[u8]) -> io::Result<Option<usize>> {
     }
 }
 
-/// How many parts are to come, with those of a list or map.
+/// How many parts are to come, including the parts of this list or map.
 fn count(parts: usize, of_each: usize, line: &[u8]) -> io::Result<usize> {
     Ok(number(line)?.unwrap_or(0).saturating_mul(of_each).saturating_add(parts))
 }

@@ -80,7 +80,7 @@ impl Spares {
     }
 }
 
-/// Whether whoever takes a connection out of the pool has to wait for one.
+/// Whether the next caller has to wait for a connection of the pool.
 fn has_none_left(pool: &PgPool) -> bool {
     pool.num_idle() == 0 && pool.size() >= pool.options().get_max_connections()
 }

@@ -193,7 +193,7 @@ async fn clog(pipe: &Arc<Pipe>) -> (JoinHandle<RedisResult<Vec<Value>>>, Command
     (clogging, long())
 }
 
-/// Otherwise a slow server carries out what nobody waits for, and no caller is in time any more.
+/// Otherwise a slow server carries out useless commands, and no caller is in time any more.
 #[tokio::test]
 async fn a_command_that_was_not_written_yet_is_not_sent_for_a_caller_that_has_gone() {
     let (pipe, _task, mut server) = connect().await;
@@ -215,7 +215,7 @@ async fn a_command_that_was_not_written_yet_is_not_sent_for_a_caller_that_has_go
     assert!(replies(stays).await.is_ok());
 }
 
-/// A server or a proxy may reject a long command before it has read all of it. What comes next must
+/// A server or a proxy may reject a long command before it has read all of it. The next command must
 /// not be read as a part of that command, because the rest of its bytes would then be commands.
 #[tokio::test]
 async fn a_command_behind_an_early_reply_is_not_written_into_the_middle_of_another_one() {
