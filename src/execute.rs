@@ -134,16 +134,16 @@ impl<St: Store> IdempotencyLayer<St> {
         let mut requested = config.requested(scope.clone(), key.clone(), fingerprint);
         flow::observed::begins(&requested.reserve.key);
         let (_caller, mut caller_gone) = flow::caller(&config);
+        // It becomes a task as soon as it waits. A caller may poll this future seldom, and requests
+        // that wait for the key must not wait for the caller.
         let stage = Stage::default();
-        stage.outlives_caller();
-        let own = stage.clone();
+        stage.begins();
         let run = async move {
             let mut retries = config.policies.retry_conflicts;
             let ended = loop {
                 let again = (retries > 0).then(|| requested.clone());
-                let (operation, config, own) = (&mut operation, &config, &own);
+                let (operation, config) = (&mut operation, &config);
                 let call = move |run: Run| async move {
-                    own.begins();
                     let value = operation(run.attempt).await.map_err(Failure::Erred)?;
                     Ok(done(value, config))
                 };
@@ -274,3 +274,6 @@ impl<E: std::error::Error + 'static> std::error::Error for ExecuteError<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

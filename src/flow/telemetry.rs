@@ -33,13 +33,12 @@ pub(crate) fn attempt(previous: Option<PreviousAttempt>) {
 /// The record of an attempt was settled: `kept`, `lease_lost`, `not_committed`, or `repeated` in
 /// the background.
 pub(crate) fn settled(operation: &'static str, result: &'static str) {
-    match (operation, result) {
-        ("complete", "kept") => {
-            counter!("idempotency_settled_total", "operation" => "complete", "result" => "kept")
-        }
-        _ => counter!("idempotency_settled_total", "operation" => operation, "result" => result),
-    }
-    .increment(1);
+    let settled = if (operation, result) == ("complete", "kept") {
+        counter!("idempotency_settled_total", "operation" => "complete", "result" => "kept")
+    } else {
+        counter!("idempotency_settled_total", "operation" => operation, "result" => result)
+    };
+    settled.increment(1);
 }
 
 /// The retries of a write in the background ended: `kept`, `lease_lost` or `given_up`.

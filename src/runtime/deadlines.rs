@@ -67,19 +67,16 @@ impl Wait {
         let handle = Handle::current();
         let runtime = handle.id();
         let mut queues = lock(&QUEUES[shard]);
-        let queue = match queues.iter().position(|queue| queue.runtime == runtime) {
-            Some(present) => &mut queues[present],
-            None => {
-                let earlier = Arc::<Notify>::default();
-                let (waits, begun, wakes) = (BTreeMap::new(), 0, None);
-                queues.push(Queue { runtime, waits, begun, wakes, earlier: Arc::clone(&earlier) });
-                drop(queues);
-                // If the runtime is shutting down, this removes the queue at once.
-                handle.spawn(run(Removal { shard, runtime }, earlier));
-                queues = lock(&QUEUES[shard]);
-                queues.iter_mut().find(|queue| queue.runtime == runtime)?
-            }
-        };
+        if !queues.iter().any(|queue| queue.runtime == runtime) {
+            let queue = Queue::of(runtime);
+            let earlier = Arc::clone(&queue.earlier);
+            queues.push(queue);
+            drop(queues);
+            // If the runtime is shutting down, this removes the queue at once.
+            handle.spawn(run(Removal { shard, runtime }, earlier));
+            queues = lock(&QUEUES[shard]);
+        }
+        let queue = queues.iter_mut().find(|queue| queue.runtime == runtime)?;
         let key = (at, queue.begun);
         queue.begun += 1;
         queue.waits.insert(key, waker.clone());
@@ -129,6 +126,11 @@ impl Drop for Wait {
 }
 
 impl Queue {
+    fn of(runtime: Id) -> Self {
+        let waits = BTreeMap::new();
+        Self { runtime, waits, begun: 0, wakes: None, earlier: Arc::default() }
+    }
+
     /// Takes out the waits whose deadline has passed.
     fn expired(&mut self, now: Instant) -> BTreeMap<Key, Waker> {
         let later = self.waits.split_off(&(now, u64::MAX));
@@ -210,13 +212,12 @@ impl<F: Future> Future for Within<F> {
             *this.wait = None;
             return Poll::Ready(Some(output));
         }
-        let is_over = match this.wait {
-            Some(wait) => wait.is_over(cx.waker()),
-            None => {
-                let at = Instant::now() + (*this.bound).min(LONGEST_WAIT);
-                *this.wait = Wait::until(at, cx.waker());
-                this.wait.is_none()
-            }
+        let is_over = if let Some(wait) = this.wait {
+            wait.is_over(cx.waker())
+        } else {
+            let at = Instant::now() + (*this.bound).min(LONGEST_WAIT);
+            *this.wait = Wait::until(at, cx.waker());
+            this.wait.is_none()
         };
         if is_over { Poll::Ready(None) } else { Poll::Pending }
     }

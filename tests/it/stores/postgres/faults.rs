@@ -312,7 +312,8 @@ async fn a_write_whose_reply_was_lost_stays_without_one_if_it_cannot_be_sent_aga
 async fn a_release_is_not_sent_twice() {
     let apart = Apart::start().await;
     let lease = acquired(apart.through.reserve(&request("key")).await.unwrap());
-    let released = apart.losing_the_reply(apart.through.release(&lease), Network::FINE).await;
+    let released =
+        Box::pin(apart.losing_the_reply(apart.through.release(&lease), Network::FINE)).await;
     assert_eq!(released.unwrap_err().kind(), StoreErrorKind::Timeout);
     assert!(apart.record().await.is_none());
 }
@@ -464,7 +465,8 @@ async fn a_release_of_a_later_attempt_is_not_sent_twice() {
     let first = acquired(apart.through.reserve(&request("key")).await.unwrap());
     assert_eq!(apart.through.fail(&first, None, RETENTION).await.unwrap(), Settlement::Applied);
     let second = acquired(apart.through.reserve(&request("key")).await.unwrap());
-    let released = apart.losing_the_reply(apart.through.release(&second), Network::FINE).await;
+    let released =
+        Box::pin(apart.losing_the_reply(apart.through.release(&second), Network::FINE)).await;
     assert_eq!(released.unwrap_err().kind(), StoreErrorKind::Timeout);
     let left = apart.record().await.unwrap();
     assert_eq!((left.attempt, left.token), (2, first.token));

@@ -160,6 +160,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use std::future::poll_fn;
+    use std::sync::Mutex;
 
     use tokio::net::{TcpListener, TcpStream};
 
@@ -172,7 +173,7 @@ mod tests {
         let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut server, _) = listener.accept().await.unwrap();
         let (input, output) = socket.into_split();
-        let shared = Arc::new(Shared { socket: output, state: Default::default() });
+        let shared = Arc::new(Shared { socket: output, state: Mutex::default() });
         let mut task = Task::new(Arc::clone(&shared), input, || {});
         let body = vec![b'x'; 32 << 20];
         let long = Commands::of(&[&[b"SET", b"name", &body]]);

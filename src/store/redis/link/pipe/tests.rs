@@ -129,18 +129,6 @@ async fn a_pipe_that_is_dropped_closes_its_connection() {
 }
 
 #[tokio::test]
-async fn a_pipe_that_is_dropped_closes_its_connection_to_a_server_that_does_not_read() {
-    let (pipe, task, server) = connect().await;
-    let body = vec![b'x'; 32 << 20];
-    let commands = Commands::of(&[&[b"SET", b"name", &body]]);
-    let sent = timeout(Duration::from_millis(100), pipe.send(&commands)).await;
-    assert!(sent.is_err(), "the server has not replied");
-    drop(pipe);
-    timeout(PATIENCE, task).await.unwrap().unwrap();
-    drop(server);
-}
-
-#[tokio::test]
 async fn a_command_that_the_socket_takes_in_parts_arrives_whole() {
     let (pipe, _task, mut server) = connect().await;
     let body = vec![b'x'; 32 << 20];
@@ -247,7 +235,7 @@ async fn a_pipe_that_is_dropped_closes_its_connection_while_the_server_does_not_
     clogging.abort();
     assert!(clogging.await.unwrap_err().is_cancelled());
     drop(pipe);
-    timeout(Duration::from_secs(3), task).await.expect("the connection stays open").unwrap();
+    timeout(PATIENCE, task).await.unwrap().unwrap();
 }
 
 /// Threads of two runtimes, callers that go at any time, and a server that returns the caller's own
@@ -276,14 +264,14 @@ fn no_caller_gets_the_reply_of_another_one() {
         }
     });
     let caller = |pipe: Arc<Pipe>, caller: usize| async move {
-        let (mut gone, mut served) = (0, 0);
+        let (mut gone, mut complete) = (0, 0);
         for round in 0..3000_usize {
             let name = format!("{caller}-{round}");
             let one: &[&[u8]] = &[b"ECHO", name.as_bytes()];
             let count = (caller + round) % 3 + 1;
             let commands = Commands::of(&vec![one; count]);
             let sent = pipe.send(&commands);
-            if (caller * 31 + round * 17) % 5 == 0 {
+            if (caller * 31 + round * 17).is_multiple_of(5) {
                 let mut sent = Box::pin(sent);
                 for _ in 0..round % 3 {
                     if futures_poll(sent.as_mut()).await {
@@ -294,11 +282,11 @@ fn no_caller_gets_the_reply_of_another_one() {
                 gone += 1;
                 continue;
             }
-            let replies = timeout(PATIENCE, sent).await.expect("a lost wake-up").unwrap();
+            let replies = timeout(PATIENCE, sent).await.unwrap().unwrap();
             assert_eq!(replies, vec![Value::BulkString(name.into_bytes()); count]);
-            served += 1;
+            complete += 1;
         }
-        (gone, served)
+        (gone, complete)
     };
     let callers: Vec<_> = (0..64)
         .map(|number| {
@@ -308,8 +296,8 @@ fn no_caller_gets_the_reply_of_another_one() {
         .collect();
     other.block_on(async {
         for caller in callers {
-            let (gone, served) = caller.await.unwrap();
-            assert!(gone > 0 && served > 0);
+            let (gone, complete) = caller.await.unwrap();
+            assert!(gone > 0 && complete > 0);
         }
         timeout(PATIENCE, async {
             while !lock(&pipe.0.state).callers.is_empty() {
@@ -317,7 +305,7 @@ fn no_caller_gets_the_reply_of_another_one() {
             }
         })
         .await
-        .expect("places stay taken");
+        .unwrap();
     });
 }
 
