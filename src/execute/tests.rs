@@ -147,11 +147,11 @@ async fn an_operation_whose_caller_goes_runs_to_its_end_wherever_it_was() {
             } else {
                 drop(first);
             }
-            let shutdown = tokio::time::timeout(Duration::from_secs(60), layer.shutdown());
-            shutdown.await.expect("the shutdown waits for ever");
+            let shutdown = tokio::time::timeout(Duration::from_mins(1), layer.shutdown());
+            shutdown.await.unwrap();
             assert_eq!(runs.load(Ordering::SeqCst), usize::from(polls > 0), "{polls}");
-            let later = IdempotencyLayer::new(store).lease(LEASE);
-            let retried = execute(&later).await.unwrap();
+            let another = IdempotencyLayer::new(store).lease(LEASE);
+            let retried = execute(&another).await.unwrap();
             assert_eq!(retried, Executed::new(7, polls > 0), "{polls}");
             assert_eq!(runs.load(Ordering::SeqCst), 1, "{polls}");
         }
