@@ -8,7 +8,7 @@ use super::support::Redis;
 use super::support::process::{OTHER_CORE, Server, flush, median, nonce};
 use super::table::Table;
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 const BOUND: Duration = Duration::from_millis(400);
 
 pub(crate) fn run() {

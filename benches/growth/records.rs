@@ -1,12 +1,12 @@
 //! Millions of records in memory: the slowest operations while the store grows, and while a million
 //! records expire at one time.
 
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
+use rustix::time::{ClockId, clock_gettime};
 use tower_idempotency::store::{
     Outcome, Reservation, ReserveRequest, StorageKey, Store, StoredBody,
 };
@@ -33,18 +33,18 @@ fn store(millions: u64) -> MemoryStore {
 fn grow(millions: u64) {
     let columns = [
         "million records",
-        "reserve p50 µs",
-        "reserve p99.9 µs",
-        "reserve max ms",
-        "complete p99.9 µs",
-        "complete max ms",
-        "replay of others p99.9 µs",
-        "replay of others max ms",
+        "reserve p50 CPU µs",
+        "reserve p99.9 CPU µs",
+        "reserve max CPU ms",
+        "complete p99.9 CPU µs",
+        "complete max CPU ms",
+        "replay p99.9 wall µs",
+        "replay max wall ms",
         "bytes per record",
     ];
     let mut table = Table::new("records", &columns);
     let store = store(millions);
-    let mut writer = Writer::new(&store);
+    let writer = Writer::new(&store);
     for other in 0..1024 {
         writer.first(OTHERS + other, DAY);
     }
@@ -81,11 +81,16 @@ fn grow(millions: u64) {
 
 /// A million records that expire at one time, and the operations before and after.
 fn expire() {
-    let columns =
-        ["operations", "reserve p50 µs", "reserve p99.9 µs", "reserve max ms", "process MiB"];
+    let columns = [
+        "operations",
+        "reserve p50 CPU µs",
+        "reserve p99.9 CPU µs",
+        "reserve max CPU ms",
+        "process MiB",
+    ];
     let mut table = Table::new("expiry", &columns);
     let store = store(2);
-    let mut writer = Writer::new(&store);
+    let writer = Writer::new(&store);
     let patience = Duration::from_secs(20);
     let start = Instant::now();
     for number in 0..MILLION {
@@ -94,11 +99,8 @@ fn expire() {
     assert!(start.elapsed() < patience, "the machine is too slow");
     let mut numbers = MILLION..;
     let mut span = |name: &str, operations: usize| {
-        let mut times: Vec<f64> = numbers
-            .by_ref()
-            .take(operations)
-            .map(|number| writer.first(number, DAY).0)
-            .collect();
+        let mut times: Vec<f64> =
+            numbers.by_ref().take(operations).map(|number| writer.first(number, DAY).0).collect();
         table.row(vec![
             name.to_owned(),
             microseconds(&mut times, 0.5),
@@ -129,7 +131,6 @@ struct Writer {
     runtime: tokio::runtime::Runtime,
     scope: Scope,
     outcome: Outcome,
-    waits: Waits,
 }
 
 impl Writer {
@@ -137,8 +138,8 @@ impl Writer {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let body = StoredBody::Whole { bytes: "n".repeat(300).into(), trailers: None };
         let outcome = Outcome::new(StatusCode::CREATED, body);
-        let (scope, waits) = (Scope::new("growth"), Waits::default());
-        Self { store: store.clone(), runtime, scope, outcome, waits }
+        let scope = Scope::new("growth");
+        Self { store: store.clone(), runtime, scope, outcome }
     }
 
     fn request(&self, number: u64, retention: Duration) -> ReserveRequest {
@@ -148,23 +149,23 @@ impl Writer {
         ReserveRequest::new(key, fingerprint).retention(retention)
     }
 
-    /// The seconds that reserve and complete take.
-    fn first(&mut self, number: u64, retention: Duration) -> (f64, f64) {
+    /// The CPU seconds that reserve and complete take.
+    fn first(&self, number: u64, retention: Duration) -> (f64, f64) {
         let request = self.request(number, retention);
         let reserve = self.store.reserve(&request);
-        let (reserve, reserved) = self.waits.time(|| self.runtime.block_on(reserve).unwrap());
+        let (reserve, reserved) = cpu(|| self.runtime.block_on(reserve).unwrap());
         let Reservation::Acquired(lease) = reserved else { panic!("the key is new") };
         let complete = self.store.complete(&lease, &self.outcome, retention);
-        let (complete, _) = self.waits.time(|| self.runtime.block_on(complete).unwrap());
+        let (complete, _) = cpu(|| self.runtime.block_on(complete).unwrap());
         (reserve, complete)
     }
 
-    fn replays_until(mut self, ended: &AtomicBool) -> Vec<f64> {
+    fn replays_until(self, ended: &AtomicBool) -> Vec<f64> {
         let requests: Vec<_> = (0..1024).map(|other| self.request(OTHERS + other, DAY)).collect();
         let mut times = Vec::new();
         for request in requests.iter().cycle() {
             let reserve = self.store.reserve(request);
-            let (time, reserved) = self.waits.time(|| self.runtime.block_on(reserve).unwrap());
+            let (time, reserved) = wall(|| self.runtime.block_on(reserve).unwrap());
             assert!(!matches!(reserved, Reservation::Acquired(_)), "the record is there");
             times.push(time);
             if ended.load(Ordering::Relaxed) {
@@ -175,43 +176,24 @@ impl Writer {
     }
 }
 
-/// Takes out of a long time how long the thread waited for a core: others use the machine too.
-#[derive(Default)]
-struct Waits {
-    file: Option<std::fs::File>,
-    operations: u64,
-    before: f64,
+/// The seconds that an operation takes.
+fn wall<T>(operation: impl FnOnce() -> T) -> (f64, T) {
+    let start = Instant::now();
+    let result = operation();
+    (start.elapsed().as_secs_f64(), result)
 }
 
-/// Times below this are taken as they are.
-const LONG: f64 = 2e-4;
+/// The seconds of CPU time that it takes in this thread. Others use the machine too, and their
+/// turns do not count.
+fn cpu<T>(operation: impl FnOnce() -> T) -> (f64, T) {
+    let start = thread_time();
+    let result = operation();
+    (thread_time() - start, result)
+}
 
-impl Waits {
-    fn time<T>(&mut self, operation: impl FnOnce() -> T) -> (f64, T) {
-        if self.operations.is_multiple_of(64) {
-            self.before = self.waited();
-        }
-        self.operations += 1;
-        let start = Instant::now();
-        let result = operation();
-        let mut time = start.elapsed().as_secs_f64();
-        if time > LONG {
-            let waited = self.waited();
-            time = (time - (waited - self.before)).max(0.0);
-            self.before = waited;
-        }
-        (time, result)
-    }
-
-    /// The seconds that this thread has waited for a core.
-    fn waited(&mut self) -> f64 {
-        let open = || std::fs::File::open("/proc/thread-self/schedstat").unwrap();
-        let file = self.file.get_or_insert_with(open);
-        let mut text = [0; 64];
-        let read = file.read_at(&mut text, 0).unwrap();
-        let text = std::str::from_utf8(&text[..read]).unwrap();
-        text.split(' ').nth(1).unwrap().parse::<f64>().unwrap() / 1e9
-    }
+fn thread_time() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
 
 fn microseconds(times: &mut [f64], share: f64) -> String {

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::StatusCode;
+use axum::middleware::map_request;
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 use tower_idempotency::store::{DynStore, Store};
@@ -28,13 +30,14 @@ fn hot<S: Store>(store: impl FnOnce() -> S) {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.unwrap().block_on(async {
-        let (runs, gate) = (Arc::new(AtomicU64::new(0)), Arc::new(Semaphore::new(0)));
+        let (runs, arrivals) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let gate = Arc::new(Semaphore::new(0));
         // One scope may have a tenth of what may wait.
         let layer = http_server::layer(store())
             .in_flight(InFlight::Wait(Duration::from_mins(5)))
             .max_waiting(1 << 20)
             .max_held_bytes(1 << 30);
-        let (counted, held) = (runs.clone(), gate.clone());
+        let (counted, held, arrived) = (runs.clone(), gate.clone(), arrivals.clone());
         let guarded = post(async move || {
             counted.fetch_add(1, Ordering::Relaxed);
             held.acquire().await.unwrap().forget();
@@ -43,6 +46,11 @@ fn hot<S: Store>(store: impl FnOnce() -> S) {
         let app = Router::new()
             .route("/payments", guarded)
             .layer(layer)
+            .layer(map_request(move |request: Request| {
+                arrived.fetch_add(1, Ordering::Relaxed);
+                std::future::ready(request)
+            }))
+            .route("/arrivals", get(async move || arrivals.load(Ordering::Relaxed).to_string()))
             .route("/runs", get(async move || runs.load(Ordering::Relaxed).to_string()))
             .route("/end", get(async move || gate.add_permits(1 << 20)));
         let socket = tokio::net::TcpSocket::new_v4().unwrap();

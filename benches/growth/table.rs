@@ -22,7 +22,8 @@ impl Table {
 
     pub(crate) fn write(&self) {
         let name = format!("{}.csv", self.file);
-        let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "docs", "pictures", &name].iter().collect();
+        let path: PathBuf =
+            [env!("CARGO_MANIFEST_DIR"), "docs", "pictures", &name].iter().collect();
         let lines: String = self.lines.iter().map(|cells| cells.join(",") + "\n").collect();
         std::fs::write(path, lines).unwrap();
     }
