@@ -27,7 +27,14 @@ pub(crate) fn run() {
             flush(&redis);
             let keys = if stack == "bare" { Keys::None } else { keys };
             let address = String::new();
-            let load = Load { address, path: path.into(), header: HEADER, keys, body, connections: CONNECTIONS };
+            let load = Load {
+                address,
+                path: path.into(),
+                header: HEADER,
+                keys,
+                body,
+                connections: CONNECTIONS,
+            };
             let mut cells = vec![name.to_owned(), server.to_owned()];
             cells.extend(peak(stack, &load).map(|bytes| format!("{:.0}", bytes / MIB)));
             table.row(cells);

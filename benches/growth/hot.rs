@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::support::Redis;
-use super::support::process::{OTHER_CORE, Server, quantile};
+use super::support::process::{OTHER_CORE, Server, flush, quantile};
 use super::table::Table;
 
 const MIB: f64 = 1_048_576.0;
@@ -29,6 +29,7 @@ pub(crate) fn run(most: usize) {
     let url = redis.url();
     for (store, stack) in [("memory", "hot memory"), ("Redis", &format!("hot {url}"))] {
         for waiters in [most / 100, most / 10, most] {
+            flush(&redis);
             let mut cells = vec![store.to_owned(), waiters.to_string()];
             cells.extend(runtime.block_on(wait(stack, waiters)));
             table.row(cells);
