@@ -74,7 +74,7 @@ impl Load {
         let mut stream = TcpStream::connect(&self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let (mut request, key_at) = self.request();
-        let mut buffer = vec![0; 512 << 10];
+        let mut buffer = vec![0; 2 << 20];
         let (mut sent, mut replays) = (0, 0);
         while sent < most && Instant::now() < end {
             let of_all = sent * self.connections as u64 + number;
