@@ -128,6 +128,10 @@ where
         // From here on a client that hangs up does not stop the flow. Only a request that waits for
         // the response of another one stops waiting.
         own_stage.outlives_caller();
+        if caller_gone.is_some() {
+            // Others may wait for this request, so it must not wait for a caller that polls seldom.
+            own_stage.begins();
+        }
         let mut retries = config.policies.retry_conflicts;
         loop {
             let again = (retries > 0)

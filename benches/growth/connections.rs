@@ -64,12 +64,11 @@ struct Turn {
 fn turn(server: &Server, load: &Load) -> Turn {
     let load = Load { address: server.address.clone(), ..load.clone() };
     let of_warm_up = nonce();
-    let nonce = match load.keys {
-        Keys::Pool(size) => {
-            load.run(of_warm_up, size, Duration::from_secs(10));
-            of_warm_up
-        }
-        _ => {
+    let nonce = if let Keys::Pool(size) = load.keys {
+        load.run(of_warm_up, size, Duration::from_secs(10));
+        of_warm_up
+    } else {
+        {
             load.run(of_warm_up, u64::MAX, BOUND / 8);
             of_warm_up + 1
         }
