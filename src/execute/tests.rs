@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
+
 use super::*;
 use crate::MemoryStore;
 use crate::record::key::StorageKey;
@@ -104,6 +107,33 @@ async fn an_operation_that_is_not_polled_does_not_hold_up_those_that_wait_for_it
     let (runs, [first, second]) = held(layer, Duration::ZERO).await;
     assert_eq!(runs, 1);
     assert!(first.is_ok() && second.is_ok(), "{first:?} {second:?}");
+}
+
+/// The same for a request over HTTP, which its caller polls until the handler waits.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_not_polled_for_longer_than_its_lease_does_not_run_twice() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let handler = {
+        let runs = Arc::clone(&runs);
+        tower::service_fn(move |_: http::Request<Full<Bytes>>| {
+            let run = runs.fetch_add(1, Ordering::SeqCst);
+            async move { Ok::<_, Infallible>(http::Response::new(Full::from(run.to_string()))) }
+        })
+    };
+    let layer = IdempotencyLayer::new(Remote(MemoryStore::new())).lease(LEASE);
+    let service = tower::Layer::layer(&layer, handler);
+    let send = || {
+        let request = http::Request::post("/").header("idempotency-key", "order-1001");
+        tower::Service::call(&mut service.clone(), request.body(Full::default()).unwrap())
+    };
+    let mut first = Box::pin(send());
+    std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut first).poll(cx).is_pending())).await;
+    tokio::time::sleep(2 * LEASE).await;
+    let is_replay =
+        |response: &http::Response<_>| response.headers().contains_key("x-idempotent-result");
+    assert!(!is_replay(&send().await.unwrap()));
+    assert!(is_replay(&first.await.unwrap()));
+    assert_eq!(runs.load(Ordering::SeqCst), 1);
 }
 
 /// The caller goes after each number of polls, in its runtime and on a thread outside of it.

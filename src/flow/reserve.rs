@@ -10,7 +10,7 @@ use super::requested::Requested;
 use super::shared::{Shared, within};
 use super::waiting::{Member, News};
 use crate::settings::Config;
-use crate::store::{Record, Reservation, RetryFailed, State, Store, StoreError};
+use crate::store::{Lease, Record, Reservation, RetryFailed, State, Store, StoreError};
 
 /// Asks the store to reserve the key. The `member` of a line tells the other members if the key is
 /// no longer in flight.
@@ -53,6 +53,17 @@ pub(super) async fn reserve<St: Store>(
             shared.store_replied();
         }
         let record = match reservation {
+            Ok(Reservation::Acquired(lease)) if has_lapsed(&lease, since) => {
+                // Nothing has polled this request for too long, or the reply came too late. Another
+                // attempt may have taken over, so this one must not begin.
+                let lease = lease.never_begun();
+                let released = within(config.store_timeout, shared.store.release(&lease));
+                if let Err(error) = Box::pin(released).await {
+                    shared.store_failed("release", &key, &error);
+                    return failed(&error, config, member);
+                }
+                continue;
+            }
             Ok(Reservation::Acquired(lease)) => {
                 if let Some(member) = member {
                     member.makes(lease.token, lease.previous.is_none());
@@ -94,6 +105,11 @@ pub(super) async fn reserve<St: Store>(
             }
         }
     }
+}
+
+/// Whether the lease has lapsed since the store was asked.
+fn has_lapsed(lease: &Lease, since: Instant) -> bool {
+    lease.transaction.is_none() && since.elapsed() >= lease.lease
 }
 
 /// The rejection when the store has failed, for this request and for all others in its line.

@@ -93,13 +93,7 @@ impl Lease {
 
     /// The lease of a reservation whose operation never began. A release under it restores what the
     /// reservation found.
-    #[cfg(any(
-        feature = "redis",
-        feature = "postgres",
-        feature = "sqlite",
-        feature = "conformance"
-    ))]
-    pub(super) fn never_begun(self) -> Self {
+    pub(crate) fn never_begun(self) -> Self {
         Self { attempt: self.attempt.saturating_sub(1), ..self }
     }
 }
