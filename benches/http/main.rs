@@ -7,6 +7,7 @@
 //! processes share another.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_precision_loss)]
 
+#[allow(dead_code)]
 mod load;
 mod measure;
 mod server;

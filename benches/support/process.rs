@@ -97,6 +97,7 @@ pub fn median(mut figures: Vec<f64>) -> f64 {
 }
 
 /// The figure below which this share of them lies.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // A share is from 0 to 1.
 pub fn quantile(figures: &mut [f64], share: f64) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[((figures.len() - 1) as f64 * share).round() as usize]
