@@ -34,6 +34,9 @@ pub(crate) struct Figures {
 /// The figures of a row. A stack that responds wrongly has an error in their place.
 pub(crate) struct Measured {
     pub(crate) bare: f64,
+    /// The share of its core that the bare handler uses. A small one means that the load generator
+    /// is the limit.
+    pub(crate) busy: f64,
     pub(crate) stacks: Vec<Result<Figures, (String, String)>>,
 }
 
@@ -70,6 +73,7 @@ pub(crate) fn measure(row: &Row, stacks: &[&str], rounds: usize, redis: &Redis) 
     let bare = runners.remove(0);
     Measured {
         bare: median(bare.turns.iter().map(|turn| turn.server).collect()),
+        busy: median(bare.turns.iter().map(|turn| turn.server * turn.rate / 1e6).collect()),
         stacks: runners.into_iter().map(|runner| runner.figures(&bare.turns)).collect(),
     }
 }
@@ -137,7 +141,7 @@ fn message(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref().copied()).unwrap_or("fails").to_owned()
 }
 
-const RECORDS: u64 = 100_000;
+const RECORDS: u64 = 200_000;
 
 /// Bytes per record of a stack: of the process for memory, and of Redis otherwise.
 pub(crate) fn record(stack: &str, row: &Row, redis: &Redis) -> f64 {

@@ -7,6 +7,9 @@ use super::measure::Measured;
 use super::rows::Row;
 use super::stacks::Store;
 
+/// The columns of the bare handler.
+const BARE: [&str; 2] = ["bare µs", "bare busy"];
+
 type Cells = Vec<(String, String)>;
 
 fn head(first: &str, stacks: &[&str]) -> String {
@@ -28,7 +31,7 @@ pub(crate) fn speed(
     rows: &[(Row, Measured)],
     weighed: &[(&str, Vec<(String, f64)>)],
 ) -> String {
-    let mut ratios = head("path: ratio (added µs)", &[&["bare µs"], stacks].concat());
+    let mut ratios = head("path: ratio (added µs)", &[BARE.as_slice(), stacks].concat());
     let mut spread = head("path: quartiles of the ratio", stacks);
     let mut redis = head("path: CPU of Redis, µs", stacks);
     for (row, measured) in rows {
@@ -39,9 +42,12 @@ pub(crate) fn speed(
             });
             cells.collect()
         };
-        let mut cells = of_each(|figures| format!("{:.2} ({:+.1})", figures.ratio, figures.added));
-        cells.push(("bare µs".into(), format!("{:.1}", measured.bare)));
-        ratios += &line(row.name, &[&["bare µs"], stacks].concat(), &cells);
+        let mut cells = of_each(|figures| {
+            format!("{:.2} ({:+.1})", figures.ratio, figures.added).replace('-', "−")
+        });
+        cells.push((BARE[0].into(), format!("{:.1}", measured.bare)));
+        cells.push((BARE[1].into(), format!("{:.2}", measured.busy)));
+        ratios += &line(row.name, &[BARE.as_slice(), stacks].concat(), &cells);
         let cells = of_each(|figures| {
             let [low, high] = figures.quartiles;
             format!("{low:.2}–{high:.2}")
