@@ -53,18 +53,15 @@ pub(super) async fn reserve<St: Store>(
             shared.store_replied();
         }
         let record = match reservation {
-            Ok(Reservation::Acquired(lease)) if has_lapsed(&lease, since) => {
+            Ok(Reservation::Acquired(lease)) => {
                 // Nothing has polled this request for too long, or the reply came too late. Another
                 // attempt may have taken over, so this one must not begin.
-                let lease = lease.never_begun();
-                let released = within(config.store_timeout, shared.store.release(&lease));
-                if let Err(error) = Box::pin(released).await {
-                    shared.store_failed("release", &key, &error);
-                    return failed(&error, config, member);
+                if lease.transaction.is_none() && since.elapsed() >= lease.lease {
+                    match Box::pin(give_back(shared, config, lease)).await {
+                        Ok(()) => continue,
+                        Err(error) => return failed(&error, config, member),
+                    }
                 }
-                continue;
-            }
-            Ok(Reservation::Acquired(lease)) => {
                 if let Some(member) = member {
                     member.makes(lease.token, lease.previous.is_none());
                 }
@@ -107,9 +104,15 @@ pub(super) async fn reserve<St: Store>(
     }
 }
 
-/// Whether the lease has lapsed since the store was asked.
-fn has_lapsed(lease: &Lease, since: Instant) -> bool {
-    lease.transaction.is_none() && since.elapsed() >= lease.lease
+/// Releases a lease whose operation never began.
+async fn give_back<St: Store>(
+    shared: &Shared<St>,
+    config: &Config,
+    lease: Lease,
+) -> Result<(), StoreError> {
+    let lease = lease.never_begun();
+    let released = within(config.store_timeout, shared.store.release(&lease)).await;
+    released.map(drop).inspect_err(|error| shared.store_failed("release", &lease.key, error))
 }
 
 /// The rejection when the store has failed, for this request and for all others in its line.
