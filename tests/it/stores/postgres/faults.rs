@@ -169,13 +169,13 @@ async fn a_server_that_takes_no_writes_any_more_is_left_for_the_one_behind_the_s
 }
 
 /// A pool of connections that are not tested before each use.
-fn untested(port: u16, connections: u32) -> PgPool {
+pub(super) fn untested(port: u16, connections: u32) -> PgPool {
     let options = PgPoolOptions::new().max_connections(connections).test_before_acquire(false);
     options.connect_lazy(&url(port)).unwrap()
 }
 
 /// Waits until no connection is in use, nor on its way back.
-async fn rests(pool: &PgPool) {
+pub(super) async fn rests(pool: &PgPool) {
     patiently(async {
         while pool.num_idle() < pool.size() as usize {
             tokio::task::yield_now().await;

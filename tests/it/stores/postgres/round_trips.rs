@@ -4,35 +4,18 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
 use tower_idempotency::store::{Reservation, Settlement, Store};
 use tower_idempotency::{
     Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, PostgresStore, Scope,
 };
 
+use super::faults::{rests, untested};
 use crate::support::patiently;
-use crate::support::postgres::{PostgresServer, acquired, outcome, request, url};
+use crate::support::postgres::{PostgresServer, acquired, outcome, request};
 use crate::support::proxy::Proxy;
 
 const TIMES: usize = 50;
 const RETENTION: std::time::Duration = std::time::Duration::from_mins(1);
-
-/// A pool of connections that are not tested before each use.
-fn untested(port: u16, connections: u32) -> PgPool {
-    let options = PgPoolOptions::new().max_connections(connections).test_before_acquire(false);
-    options.connect_lazy(&url(port)).unwrap()
-}
-
-/// Waits until no connection is in use, nor on its way back.
-async fn rests(pool: &PgPool) {
-    patiently(async {
-        while pool.num_idle() < pool.size() as usize {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-}
 
 async fn execute(store: &PostgresStore, key: &str) {
     let lease = acquired(store.reserve(&request(key)).await.unwrap());
