@@ -27,7 +27,8 @@ pub(crate) fn serve(stack: &str, url: &str) {
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let app = runtime.block_on(app(stack, url));
     runtime.spawn(async {
-        let app = ServiceBuilder::new().map_request(mark).service(app);
+        // Inside of another service, a router without its state makes its layers for each request.
+        let app = ServiceBuilder::new().map_request(mark).service(app.with_state::<()>(()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         println!("{}", listener.local_addr().unwrap());
         stdout().flush().unwrap();
