@@ -192,7 +192,7 @@ where
 struct Prepared {
     body: Bytes,
     /// `None` if the request has no key and needs none.
-    requested: Option<Requested>,
+    requested: Option<Box<Requested>>,
 }
 
 /// The first await: reads the body, and determines which operation the request asks for.
@@ -218,7 +218,7 @@ where
         return Err(config.key_missing());
     }
     let requested = key.map(|key| config.requested_by(parts, key, &body)).transpose()?;
-    Ok(Prepared { body, requested })
+    Ok(Prepared { body, requested: requested.map(Box::new) })
 }
 
 /// The third and the fourth await: calls the handler and captures its response.

@@ -59,8 +59,9 @@ where
         let limit = config.bytes_to_read(&protocol, by_head).max(needed);
         let to_its_end = may_be_rejection || protocol.is_read_to_its_end();
 
-        let (response, body) =
-            response::capture(head, body, limit, to_its_end, config.capture_timeout).await;
+        let (whole, body) =
+            response::capture(body, limit, to_its_end, config.capture_timeout).await;
+        let response = Response::from_parts(head, whole);
 
         let (by_status, status) = protocol.classify(&response, body.as_ref().ok(), by_head);
         let rejected = rejected.or_else(|| protocol.rejection(&response, body.as_ref().ok()?));

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -174,8 +175,9 @@ where
         };
         let run = Run { attempt, guarded_by: GuardedBy::ItsRecord };
         let (end, ended) = {
-            let ended = task::catch_panic(operation(run)).await;
-            conclude(ended, &lease, config)
+            // Pinned here, because the combinator would move it.
+            let operation = pin!(operation(run));
+            conclude(task::catch_panic(operation).await, &lease, config)
         };
         let is_success = matches!(end, SettleAs::Complete(..));
         let settled = lease.settle(end).await;

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::response::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use http_body::Body;
 
@@ -46,17 +45,16 @@ pub const EXPOSE_HEADERS: [HeaderName; 7] = [
 
 /// Reads the body of a response if it is to be stored and within the limit.
 ///
-/// Returns the response for the client, as the inner service made it, and the body for the record.
-/// If an error ended the body, it returns [`BrokenBody`], and the body of the response ends with
-/// the error. It reads a body of unknown length only with `to_its_end`. It reads no longer than
+/// Returns the body for the client, as the inner service made it, and the body for the record. If
+/// an error ended the body, it returns [`BrokenBody`], and the body for the client ends with the
+/// error. It reads a body of unknown length only with `to_its_end`. It reads no longer than
 /// `bound`.
 pub(crate) async fn capture<B>(
-    head: Parts,
     body: B,
     limit: Option<usize>,
     to_its_end: bool,
     bound: Duration,
-) -> (Response<ResponseBody<B>>, Result<StoredBody, BrokenBody>)
+) -> (ResponseBody<B>, Result<StoredBody, BrokenBody>)
 where
     B: Body<Data = Bytes>,
 {
@@ -67,11 +65,10 @@ where
         (Some(limit), Some(length)) if length > limit as u64 => Some(NotRetained::TooLarge),
         _ => None,
     };
-    let (body, stored) = match not_retained {
+    match not_retained {
         Some(reason) => (ResponseBody::inner(body), Ok(StoredBody::NotRetained(reason))),
         None => collect(body, limit.unwrap_or(0), bound).await,
-    };
-    (Response::from_parts(head, body), stored)
+    }
 }
 
 /// The body of the response ended with an error before its end.

@@ -25,7 +25,7 @@ impl std::error::Error for DecodeError {}
 
 /// Names that take one byte instead of their text. Positions are part of the format: append, never
 /// reorder.
-const KNOWN: [HeaderName; 16] = [
+static KNOWN: [HeaderName; 16] = [
     header::CONTENT_TYPE,
     header::LOCATION,
     header::ETAG,
@@ -47,6 +47,10 @@ const KNOWN: [HeaderName; 16] = [
 /// Added to the number of a name if the value is sensitive. Still one byte, because there are fewer
 /// names than this.
 const SENSITIVE: usize = 0x40;
+
+/// How many headers a replay has in addition to those of its record. A map that grows costs more
+/// than one that begins with their capacity.
+const OF_A_REPLAY: usize = 4;
 
 pub(crate) struct Writer<'a>(&'a mut Vec<u8>);
 
@@ -172,7 +176,7 @@ impl Reader {
         if lines > self.0.len() / 2 {
             return Err(DecodeError);
         }
-        let mut headers = HeaderMap::with_capacity(lines.min(64));
+        let mut headers = HeaderMap::with_capacity(lines.min(64) + OF_A_REPLAY);
         for _ in 0..lines {
             let number = self.number()?;
             let name = match number & !SENSITIVE {

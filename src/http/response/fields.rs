@@ -13,7 +13,7 @@ use crate::record::outcome::{Outcome, StoredBody};
 /// Headers of one connection (RFC 9110, section 7.6.1), of one message, and of this layer. No list
 /// can add them, because a replay has its own. `X-Should-Retry` is valid only at the time of the
 /// response.
-pub(super) const FRAMING: [HeaderName; 13] = [
+pub(super) static FRAMING: [HeaderName; 13] = [
     header::CONNECTION,
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
@@ -31,7 +31,7 @@ pub(super) const FRAMING: [HeaderName; 13] = [
 
 /// Headers that belong to a single response. A replay would send a session, a token, a challenge or
 /// stale data to every client that retries the request.
-pub(super) const OF_ONE_RESPONSE: [HeaderName; 20] = [
+pub(super) static OF_ONE_RESPONSE: [HeaderName; 20] = [
     header::SET_COOKIE,
     HeaderName::from_static("set-cookie2"),
     header::DATE,
@@ -56,7 +56,7 @@ pub(super) const OF_ONE_RESPONSE: [HeaderName; 20] = [
 
 /// Fields that a trailer section may not contain (RFC 9110, section 6.5.1), in addition to the
 /// lists above and `Content-*`. They route a message or control how it is processed.
-const NOT_IN_TRAILERS: [HeaderName; 7] = [
+static NOT_IN_TRAILERS: [HeaderName; 7] = [
     header::HOST,
     header::TRAILER,
     header::CACHE_CONTROL,
@@ -68,7 +68,7 @@ const NOT_IN_TRAILERS: [HeaderName; 7] = [
 
 /// Headers that control how long a cache treats a response as fresh (RFC 9111, section 5, and RFC
 /// 9213).
-const FRESHNESS: [HeaderName; 5] = [
+static FRESHNESS: [HeaderName; 5] = [
     header::CACHE_CONTROL,
     header::EXPIRES,
     header::PRAGMA,
@@ -130,7 +130,7 @@ impl Lists<'_> {
     /// Prevents caches from treating a replay as a new response. A replay has a new `Date`, so the
     /// lifetime of the first response would start again.
     pub(super) fn forbid_caching(&self, headers: &mut HeaderMap) {
-        let is_fresh = FRESHNESS.iter().any(|name| headers.contains_key(name));
+        let is_fresh = headers.keys().any(|name| FRESHNESS.contains(name));
         if !is_fresh || FRESHNESS.iter().any(|name| self.name(name)) || says_no_store(headers) {
             return;
         }

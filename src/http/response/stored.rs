@@ -57,7 +57,7 @@ pub enum StoredResponse {
 }
 
 /// Headers that say how a response may be used, but do not reveal its content.
-const NEUTRAL: [HeaderName; 9] = [
+static NEUTRAL: [HeaderName; 9] = [
     header::ALLOW,
     header::CACHE_CONTROL,
     header::RETRY_AFTER,
@@ -117,9 +117,9 @@ impl StoredParts {
 
     fn headers(&self, headers: &HeaderMap, level: StoredResponse) -> HeaderMap {
         let mut stored = HeaderMap::with_capacity(headers.keys_len());
+        let named: Vec<_> = named_by_connection(headers).collect();
         for (name, value) in headers {
-            let is_named =
-                || named_by_connection(headers).any(|one| one.eq_ignore_ascii_case(name.as_str()));
+            let is_named = || named.iter().any(|one| one.eq_ignore_ascii_case(name.as_str()));
             if self.is_stored(name, level) && !is_named() {
                 stored.append(name.clone(), value.clone());
             }

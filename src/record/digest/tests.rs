@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::Framed;
+use super::{Framed, SMALL};
 use crate::record::frame::Reader;
 
 /// Short fields of few different bytes, including the bytes that encode lengths: near misses.
@@ -43,7 +43,10 @@ proptest! {
     }
 
     #[test]
-    fn content_is_separate_from_the_fields_after_it(fields in fields(), content in vec(any::<u8>(), 0..20)) {
+    fn content_is_separate_from_the_fields_after_it(
+        fields in fields(),
+        content in prop_oneof![vec(any::<u8>(), 0..20), vec(any::<u8>(), SMALL - 1..SMALL + 2)],
+    ) {
         let framed = framed(&fields);
         let input = [&content, &framed.0, &(content.len() as u64).to_le_bytes()[..]].concat();
         prop_assert_eq!(framed.finish_behind(&content, None), blake3::hash(&input));
