@@ -14,7 +14,7 @@ mod guard;
 mod transaction;
 
 use downstream::Downstream;
-use guard::Guard;
+use guard::{Guard, LeaseState};
 
 /// The current attempt: its key, its number, how the previous attempt ended, and whether its lease
 /// is still valid.
@@ -67,7 +67,11 @@ use guard::Guard;
 /// # async fn check_the_account() {}
 /// ```
 #[derive(Debug, Clone)]
-pub struct Attempt {
+pub struct Attempt(Arc<Inner>);
+
+/// What all clones of an attempt share.
+#[derive(Debug)]
+struct Inner {
     key: IdempotencyKey,
     downstream: Downstream,
     number: u32,
@@ -84,7 +88,7 @@ impl Attempt {
         settings: Weak<dyn Any + Send + Sync>,
         secret: Option<Arc<SecretKey>>,
     ) -> Self {
-        Self {
+        Self(Arc::new(Inner {
             key,
             downstream: Downstream { operation: lease.key, secret },
             number: lease.attempt,
@@ -93,10 +97,10 @@ impl Attempt {
                 token: lease.token,
                 layer: Arc::downgrade(layer),
                 settings,
-                lease: Arc::default(),
+                lease: LeaseState::default(),
             }),
             transaction: lease.transaction.as_ref().map(OpenTransaction::lent),
-        }
+        }))
     }
 
     /// Creates an attempt that no record guards.
@@ -106,7 +110,14 @@ impl Attempt {
         secret: Option<Arc<SecretKey>>,
     ) -> Self {
         let downstream = Downstream { operation, secret };
-        Self { key, downstream, number: 1, previous: None, guard: None, transaction: None }
+        Self(Arc::new(Inner {
+            key,
+            downstream,
+            number: 1,
+            previous: None,
+            guard: None,
+            transaction: None,
+        }))
     }
 
     /// Returns an idempotency key for another system that the handler calls, such as a payment
@@ -145,7 +156,7 @@ impl Attempt {
     /// }
     /// ```
     pub fn downstream_key(&self, purpose: &str) -> String {
-        self.downstream.key(purpose)
+        self.0.downstream.key(purpose)
     }
 
     /// The key that the client sent, for your own logs.
@@ -153,12 +164,12 @@ impl Attempt {
     /// Two tenants may send the same key. Send other systems a
     /// [`downstream_key`](Self::downstream_key) instead.
     pub fn key(&self) -> &IdempotencyKey {
-        &self.key
+        &self.0.key
     }
 
     /// The number of the attempt: 1 for the first, then 2, 3, …
     pub fn number(&self) -> u32 {
-        self.number
+        self.0.number
     }
 
     /// How the previous attempt ended. `None` for the first attempt.
@@ -167,7 +178,7 @@ impl Attempt {
     /// [`is_in_doubt`](Self::is_in_doubt) instead, because an attempt before the last one may have
     /// had the effect.
     pub fn previous(&self) -> Option<PreviousAttempt> {
-        self.previous
+        self.0.previous
     }
 
     /// Whether an earlier attempt under this key may have had an effect without a definitive
@@ -193,7 +204,7 @@ impl Attempt {
     pub fn is_in_doubt(&self) -> bool {
         // A first attempt in which nothing happened leaves no record, so the next one is a first
         // attempt again.
-        self.number > 1 || !self.is_guarded()
+        self.0.number > 1 || !self.is_guarded()
     }
 
     /// Whether a record guards this attempt.
@@ -202,7 +213,7 @@ impl Attempt {
     /// [`OnOutage::FailOpenRiskingDoubleEffects`](crate::OnOutage). The same request may then run
     /// any number of times.
     pub fn is_guarded(&self) -> bool {
-        self.guard.is_some()
+        self.0.guard.is_some()
     }
 
     /// The transaction that this attempt runs in, for your own stores. With the stores of this
@@ -210,7 +221,7 @@ impl Attempt {
     ///
     /// It is `None` outside of transaction mode, and after the attempt has ended.
     pub fn open_transaction(&self) -> Option<OpenTransaction> {
-        self.transaction.as_ref().and_then(Lent::open)
+        self.0.transaction.as_ref().and_then(Lent::open)
     }
 
     /// Whether the lease is lost, or has lapsed because the layer could not renew it.

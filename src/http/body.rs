@@ -38,7 +38,7 @@ pin_project! {
     where
         B: Body,
     {
-        Whole { bytes: Bytes, trailers: Option<HeaderMap> },
+        Whole { bytes: Bytes, trailers: Option<Box<HeaderMap>> },
         Inner { #[pin] body: B },
         // The body was read in part. The frames in `read` come first. Then comes the error that
         // ended the body, or the rest of it.
@@ -47,7 +47,7 @@ pin_project! {
 }
 
 impl<B: Body> ResponseBody<B> {
-    pub(crate) fn whole(bytes: Bytes, trailers: Option<HeaderMap>) -> Self {
+    pub(crate) fn whole(bytes: Bytes, trailers: Option<Box<HeaderMap>>) -> Self {
         Self { kind: Kind::Whole { bytes, trailers } }
     }
 
@@ -84,7 +84,7 @@ where
         match self.project().kind.project() {
             KindProj::Inner { body } => body.poll_frame(cx),
             KindProj::Whole { bytes, trailers } => Poll::Ready(if bytes.is_empty() {
-                trailers.take().map(|trailers| Ok(Frame::trailers(trailers)))
+                trailers.take().map(|trailers| Ok(Frame::trailers(*trailers)))
             } else {
                 Some(Ok(Frame::data(std::mem::take(bytes))))
             }),

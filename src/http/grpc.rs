@@ -235,7 +235,7 @@ impl Protocol {
             (Some(_), None) => (ResponseClass::Failed, Code::Unknown.over_http()),
             (Some(_), Some(body)) => {
                 let trailers = match body {
-                    StoredBody::Whole { trailers, .. } => trailers.as_ref(),
+                    StoredBody::Whole { trailers, .. } => trailers.as_deref(),
                     _ => None,
                 };
                 let metadata = Metadata::of(response, trailers);
@@ -271,7 +271,7 @@ impl Protocol {
         if self.grpc.is_none() {
             return Recognized::in_problem(response.status(), response.headers(), bytes);
         }
-        let reason = Metadata::of(response, trailers.as_ref()).details().reason?;
+        let reason = Metadata::of(response, trailers.as_deref()).details().reason?;
         let code = std::str::from_utf8(&reason).ok()?.to_ascii_lowercase();
         // A later version may have defined an unknown reason. Its operation may have begun.
         Some(Recognized::by_code(&code, |_| true).unwrap_or(Recognized { had_begun: true }))

@@ -107,7 +107,7 @@ where
 pub(crate) struct Read {
     pub(crate) frames: VecDeque<Bytes>,
     length: usize,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Box<HeaderMap>>,
 }
 
 pub(crate) enum End {
@@ -140,13 +140,13 @@ impl Read {
                 self.length += data.len();
                 self.frames.push_back(data);
             }
-            Err(frame) => self.trailers = frame.into_trailers().ok(),
+            Err(frame) => self.trailers = frame.into_trailers().ok().map(Box::new),
         }
         Ok((self.length > limit).then_some(End::AtLimit))
     }
 
     /// The body that was read to its end.
-    pub(crate) fn whole(mut self) -> (Bytes, Option<HeaderMap>) {
+    pub(crate) fn whole(mut self) -> (Bytes, Option<Box<HeaderMap>>) {
         if self.frames.len() == 1 {
             return (self.frames.pop_front().unwrap_or_default(), self.trailers);
         }

@@ -40,8 +40,8 @@ pub enum StoredBody {
     Whole {
         /// The bytes of all frames, joined.
         bytes: Bytes,
-        /// The trailers that followed them.
-        trailers: Option<HeaderMap>,
+        /// The trailers that followed them. Boxed, because few responses have any.
+        trailers: Option<Box<HeaderMap>>,
     },
     /// Nothing, because the layer is set to store less. A retry gets the status and the stored
     /// headers, and is told that the body was left out.
@@ -64,7 +64,7 @@ impl StoredBody {
         bytes: Option<Bytes>,
         trailers: Option<HeaderMap>,
     ) -> Result<Self, DecodeError> {
-        match (kind, bytes, trailers) {
+        match (kind, bytes, trailers.map(Box::new)) {
             (Kind::Whole, Some(bytes), trailers) => Ok(Self::Whole { bytes, trailers }),
             (Kind::Packed, Some(bytes), None) => Ok(Self::Packed(bytes)),
             (Kind::Omitted, None, None) => Ok(Self::Omitted),
@@ -92,7 +92,7 @@ impl StoredBody {
 
     pub(crate) fn trailers(&self) -> Option<&HeaderMap> {
         match self {
-            Self::Whole { trailers, .. } => trailers.as_ref(),
+            Self::Whole { trailers, .. } => trailers.as_deref(),
             Self::Packed(_) | Self::Omitted | Self::NotRetained(_) => None,
         }
     }
@@ -171,7 +171,7 @@ impl fmt::Debug for StoredBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Whole { bytes, trailers } => {
-                let trailers = trailers.as_ref().map_or(0, HeaderMap::len);
+                let trailers = trailers.as_deref().map_or(0, HeaderMap::len);
                 write!(f, "Whole({} bytes, {trailers} trailers)", bytes.len())
             }
             Self::Omitted => f.write_str("Omitted"),

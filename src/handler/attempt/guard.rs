@@ -11,14 +11,14 @@ use crate::record::key::StorageKey;
 use crate::store::{Record, State, Token};
 
 /// The record that guards an attempt.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Guard {
     pub(super) token: Token,
     /// The layer that made the attempt: see `Shared::id`.
     pub(super) layer: Weak<()>,
     /// The settings of that layer, or of the clone of it that made the attempt.
     pub(super) settings: Weak<dyn Any + Send + Sync>,
-    pub(super) lease: Arc<LeaseState>,
+    pub(super) lease: LeaseState,
 }
 
 /// The state of a lease: whether it is lost, which is final, and what the operation has reported.
@@ -47,17 +47,20 @@ impl Attempt {
 
     /// Whether the attempt is running and guarded by a record under this key.
     pub(crate) fn runs_under(&self, key: &StorageKey) -> bool {
-        self.guard.is_some() && self.downstream.operation == *key && !self.is_settling()
+        self.0.guard.is_some() && self.0.downstream.operation == *key && !self.is_settling()
     }
 
     /// Whether this layer, or a clone of it, makes the attempt.
     pub(crate) fn is_of_layer(&self, id: &Arc<()>) -> bool {
-        self.guard.as_ref().is_some_and(|guard| std::ptr::eq(guard.layer.as_ptr(), Arc::as_ptr(id)))
+        self.0
+            .guard
+            .as_ref()
+            .is_some_and(|guard| std::ptr::eq(guard.layer.as_ptr(), Arc::as_ptr(id)))
     }
 
     /// Whether the attempt was made with these settings.
     pub(crate) fn is_under<T>(&self, settings: &T) -> bool {
-        let own = self.guard.as_ref().map(|guard| guard.settings.as_ptr().cast::<T>());
+        let own = self.0.guard.as_ref().map(|guard| guard.settings.as_ptr().cast::<T>());
         own.is_some_and(|own| std::ptr::eq(own, settings))
     }
 
@@ -65,11 +68,11 @@ impl Attempt {
     /// token means the same store.
     pub(crate) fn is_of(&self, record: &Record) -> bool {
         let is_pending = matches!(record.state, State::Pending { .. });
-        is_pending && self.guard.as_ref().is_some_and(|guard| guard.token == record.token)
+        is_pending && self.0.guard.as_ref().is_some_and(|guard| guard.token == record.token)
     }
 
     pub(super) fn lease_state(&self) -> Option<&LeaseState> {
-        self.guard.as_ref().map(|guard| &*guard.lease)
+        self.0.guard.as_ref().map(|guard| &guard.lease)
     }
 
     pub(crate) fn begin_settling(&self) {

@@ -20,7 +20,7 @@ impl Attempt {
     /// - Another part of the handler has the transaction.
     /// - The attempt has ended.
     pub fn transaction<DB: Database>(&self) -> Result<Tx<DB>, TransactionError> {
-        let lent = self.transaction.as_ref().ok_or(TransactionError::NotInTransactionMode)?;
+        let lent = self.0.transaction.as_ref().ok_or(TransactionError::NotInTransactionMode)?;
         if let Some(lease) = self.lease_state() {
             lease.took_transaction.store(true, Ordering::Release);
         }

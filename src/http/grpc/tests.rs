@@ -174,7 +174,8 @@ fn a_call_is_recorded_under_the_status_that_its_code_maps_to() {
     let recorded = |head: &[(&'static str, &str)], trailers: &[(&'static str, &str)]| {
         let mut response = Response::new(());
         *response.headers_mut() = headers(head);
-        let body = StoredBody::Whole { bytes: Bytes::new(), trailers: Some(headers(trailers)) };
+        let body =
+            StoredBody::Whole { bytes: Bytes::new(), trailers: Some(Box::new(headers(trailers))) };
         protocol.classify(&response, Some(&body), ResponseClass::Success).1.as_u16()
     };
     let mapped =

@@ -257,7 +257,7 @@ fn same_response(a: &Outcome, b: &Outcome) -> bool {
     let sensitive = |outcome: &Outcome| -> Vec<_> {
         let Outcome { headers, request_id, body, .. } = outcome;
         let trailers = match body {
-            StoredBody::Whole { trailers, .. } => trailers.as_ref(),
+            StoredBody::Whole { trailers, .. } => trailers.as_deref(),
             _ => None,
         };
         let values = headers

@@ -28,7 +28,7 @@ pub(super) fn response(body: impl Into<Bytes>) -> Outcome {
     headers.insert(header::LOCATION, HeaderValue::from_static("/cards/secret-card"));
     let mut trailers = HeaderMap::new();
     trailers.insert("x-checksum", HeaderValue::from_static("secret-sum"));
-    let body = StoredBody::Whole { bytes: body.into(), trailers: Some(trailers) };
+    let body = StoredBody::Whole { bytes: body.into(), trailers: Some(Box::new(trailers)) };
     let request_id = Some(HeaderValue::from_static("request-77"));
     Outcome { headers, request_id, ..Outcome::new(StatusCode::CREATED, body) }
 }

@@ -67,8 +67,8 @@ async fn the_trailers_of_a_record_are_filtered_too() {
     let effects = Effects::new();
     let guard = forged(|outcome| {
         if let StoredBody::Whole { trailers, .. } = &mut outcome.body {
-            *trailers =
-                Some(lines(&[("set-cookie", "a=b"), ("content-length", "9"), ("x-sum", "1")]));
+            let forged = lines(&[("set-cookie", "a=b"), ("content-length", "9"), ("x-sum", "1")]);
+            *trailers = Some(Box::new(forged));
         }
     });
     let server = Server::start(counting(&effects).layer(guard)).await;

@@ -71,7 +71,8 @@ fn every_rejection_is_recognized_by_its_details() {
         assert_eq!(protocol.rejection(&response, &nothing), expected);
         // A service passes on the details that it has received.
         let details = HeaderMap::from_iter([(DETAILS, response.headers()[DETAILS].clone())]);
-        let in_trailers = StoredBody::Whole { bytes: Bytes::new(), trailers: Some(details) };
+        let in_trailers =
+            StoredBody::Whole { bytes: Bytes::new(), trailers: Some(Box::new(details)) };
         assert_eq!(protocol.rejection(&Response::new(()), &in_trailers), expected);
     }
 }

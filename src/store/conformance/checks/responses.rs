@@ -101,7 +101,7 @@ fn responses_of_every_kind() -> Vec<Outcome> {
         // The longest id that the layer stores: visible ASCII, and at most so many bytes.
         Outcome { request_id: Some(value(&[b'~'; 128])), ..bare(StatusCode::OK) },
         Outcome {
-            body: StoredBody::Whole { bytes: noise(5000), trailers: Some(trailers) },
+            body: StoredBody::Whole { bytes: noise(5000), trailers: Some(Box::new(trailers)) },
             ..bare(StatusCode::OK)
         },
         unstored(NotRetained::TooLarge),
@@ -124,7 +124,7 @@ fn response_that_is_sensitive() -> Outcome {
     let mut secret = value(b"secret");
     secret.set_sensitive(true);
     let headers = || HeaderMap::from_iter([(header::SET_COOKIE, secret.clone())]);
-    let body = StoredBody::Whole { bytes: Bytes::new(), trailers: Some(headers()) };
+    let body = StoredBody::Whole { bytes: Bytes::new(), trailers: Some(Box::new(headers())) };
     let (headers, request_id) = (headers(), Some(secret));
     Outcome { headers, request_id, body, ..response(200, "") }
 }

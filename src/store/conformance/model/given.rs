@@ -22,7 +22,7 @@ pub(super) fn look(key: u8) -> Ask {
 pub(super) fn outcome(response: Response, step: usize) -> Outcome {
     let mut headers = HeaderMap::new();
     headers.insert("x-step", HeaderValue::from(step));
-    let trailers = response.adorned.then(|| headers.clone());
+    let trailers = response.adorned.then(|| Box::new(headers.clone()));
     let body = match response.bytes {
         None => StoredBody::NotRetained(NotRetained::Streamed),
         Some(length) => {
