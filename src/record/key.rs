@@ -239,7 +239,12 @@ impl StorageKey {
     /// Appends all 64 hexadecimal digits. So the name in a store starts with the digits that logs
     /// show.
     pub(crate) fn push_hex(self, name: &mut Vec<u8>) {
-        name.extend_from_slice(blake3::Hash::from_bytes(self.0).to_hex().as_bytes());
+        let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' - 10 + half };
+        let mut digits = [0; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        name.extend_from_slice(&digits);
     }
 }
 
