@@ -25,6 +25,10 @@ const RETENTION_MS: u64 = 86_400_000;
 /// How many bytes of a record are the digest of the request.
 const DIGEST: usize = 32;
 
+/// Above this many bytes a response is written by a plain SET, because a script copies it several
+/// times.
+const LARGE: usize = 2048;
+
 /// Completes the record if it is still the pending one, which is the digest alone.
 const COMPLETE: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[1] .. ARGV[2], 'PX', ARGV[3]) return 1";
@@ -136,8 +140,13 @@ impl Redis {
             return respond(found.slice(DIGEST..));
         }
         let response = run(wanted, body);
-        let mut complete = cmd("EVALSHA");
-        complete.arg(&*self.complete).arg(1).arg(key).arg(digest).arg(&*response).arg(RETENTION_MS);
+        let mut complete = if response.len() > LARGE { cmd("SET") } else { cmd("EVALSHA") };
+        if response.len() > LARGE {
+            complete.arg(key).arg([digest, &response[..]].concat()).arg("PX").arg(RETENTION_MS);
+        } else {
+            complete.arg(&*self.complete).arg(1).arg(key).arg(digest).arg(&*response);
+            complete.arg(RETENTION_MS);
+        }
         let completed: bool = complete.query_async(&mut self.connection).await.unwrap();
         assert!(completed);
         respond(response)
