@@ -58,10 +58,11 @@ impl Config {
         headers: &HeaderMap,
         name: &HeaderName,
     ) -> Result<Option<IdempotencyKey>, KeyError> {
-        let Some(value) = headers.get(name) else {
+        let mut values = headers.get_all(name).iter();
+        let Some(value) = values.next() else {
             return Ok(None);
         };
-        if headers.get_all(name).iter().nth(1).is_some() {
+        if values.next().is_some() {
             return Err(KeyError::Repeated);
         }
         (self.key_form.parse)(value.as_bytes()).map(Some)

@@ -6,52 +6,50 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::{BODY, ORIGINAL_REQUEST_ID, REQUEST_ID, RESULT};
-use crate::http::rejection::SHOULD_RETRY;
 use crate::record::outcome::{Outcome, StoredBody};
 
 /// Headers of one connection (RFC 9110, section 7.6.1), of one message, and of this layer. No list
 /// can add them, because a replay has its own. `X-Should-Retry` is valid only at the time of the
 /// response.
-pub(super) static FRAMING: [HeaderName; 13] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::TRANSFER_ENCODING,
-    header::TE,
-    header::UPGRADE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    RESULT,
-    BODY,
-    REQUEST_ID,
-    ORIGINAL_REQUEST_ID,
-    SHOULD_RETRY,
+pub(super) static FRAMING: [&str; 13] = [
+    "connection",
+    "content-length",
+    "transfer-encoding",
+    "te",
+    "upgrade",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "x-idempotent-result",
+    "x-idempotent-body",
+    "x-request-id",
+    "x-original-request-id",
+    "x-should-retry",
 ];
 
 /// Headers that belong to a single response. A replay would send a session, a token, a challenge or
 /// stale data to every client that retries the request.
-pub(super) static OF_ONE_RESPONSE: [HeaderName; 20] = [
-    header::SET_COOKIE,
-    HeaderName::from_static("set-cookie2"),
-    header::DATE,
-    header::AGE,
-    header::SERVER,
-    header::ALT_SVC,
-    HeaderName::from_static("clear-site-data"),
-    header::WWW_AUTHENTICATE,
-    header::AUTHORIZATION,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("authentication-info"),
-    HeaderName::from_static("proxy-authentication-info"),
-    HeaderName::from_static("dpop-nonce"),
-    HeaderName::from_static("replay-nonce"),
-    HeaderName::from_static("x-access-token"),
-    HeaderName::from_static("x-auth-token"),
-    HeaderName::from_static("x-refresh-token"),
-    HeaderName::from_static("x-session-token"),
-    HeaderName::from_static("x-csrf-token"),
-    HeaderName::from_static("x-xsrf-token"),
+pub(super) static OF_ONE_RESPONSE: [&str; 20] = [
+    "set-cookie",
+    "set-cookie2",
+    "date",
+    "age",
+    "server",
+    "alt-svc",
+    "clear-site-data",
+    "www-authenticate",
+    "authorization",
+    "proxy-authorization",
+    "authentication-info",
+    "proxy-authentication-info",
+    "dpop-nonce",
+    "replay-nonce",
+    "x-access-token",
+    "x-auth-token",
+    "x-refresh-token",
+    "x-session-token",
+    "x-csrf-token",
+    "x-xsrf-token",
 ];
 
 /// Fields that a trailer section may not contain (RFC 9110, section 6.5.1), in addition to the
@@ -93,16 +91,17 @@ impl Lists<'_> {
 
     /// Whether a header may be stored, and replayed from a record that contains it.
     pub(super) fn allow(&self, name: &HeaderName) -> bool {
-        !FRAMING.contains(name)
+        !FRAMING.contains(&name.as_str())
             && !self.never.contains(name)
-            && (!OF_ONE_RESPONSE.contains(name) || self.name(name))
+            && (!OF_ONE_RESPONSE.contains(&name.as_str()) || self.name(name))
     }
 
     fn allow_trailer(&self, name: &HeaderName) -> bool {
         // RFC 9530 allows the digest of the content in the trailers.
         let is_of_content = name.as_str().starts_with("content-") && name != "content-digest";
-        let is_forbidden =
-            is_of_content || NOT_IN_TRAILERS.contains(name) || OF_ONE_RESPONSE.contains(name);
+        let is_forbidden = is_of_content
+            || NOT_IN_TRAILERS.contains(name)
+            || OF_ONE_RESPONSE.contains(&name.as_str());
         self.allow(name) && !is_forbidden
     }
 

@@ -3,9 +3,15 @@
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::{FRAMING, Lists, OF_ONE_RESPONSE};
+use crate::http::rejection::SHOULD_RETRY;
+use crate::http::response::{BODY, ORIGINAL_REQUEST_ID, REQUEST_ID, RESULT};
 use crate::record::outcome::{Outcome, StoredBody};
 
 const NONE: Lists<'static> = Lists { also: &[], only: &[], never: &[] };
+
+fn names(list: &[&'static str]) -> Vec<HeaderName> {
+    list.iter().map(|name| HeaderName::from_static(name)).collect()
+}
 
 fn headers<'a>(names: impl IntoIterator<Item = &'a HeaderName>) -> HeaderMap {
     names.into_iter().map(|name| (name.clone(), HeaderValue::from_static("1"))).collect()
@@ -19,18 +25,27 @@ fn cleaned(lists: Lists<'_>, headers: HeaderMap) -> Vec<String> {
 
 #[test]
 fn no_list_lets_framing_out_of_a_record() {
-    let all = Lists { also: &FRAMING, only: &FRAMING, never: &[] };
-    assert!(cleaned(all, headers(&FRAMING)).is_empty());
+    let framing = names(&FRAMING);
+    let all = Lists { also: &framing, only: &framing, never: &[] };
+    assert!(cleaned(all, headers(&framing)).is_empty());
+}
+
+#[test]
+fn a_header_of_the_layer_is_framing() {
+    for name in [RESULT, BODY, REQUEST_ID, ORIGINAL_REQUEST_ID, SHOULD_RETRY] {
+        assert!(FRAMING.contains(&name.as_str()), "{name}");
+    }
 }
 
 #[test]
 fn a_list_lets_out_what_it_names_unless_another_drops_it() {
-    assert!(cleaned(NONE, headers(&OF_ONE_RESPONSE)).is_empty());
-    for (also, only) in [(&OF_ONE_RESPONSE[..1], &[][..]), (&[][..], &OF_ONE_RESPONSE[..1])] {
+    let listed = names(&OF_ONE_RESPONSE);
+    assert!(cleaned(NONE, headers(&listed)).is_empty());
+    for (also, only) in [(&listed[..1], &[][..]), (&[][..], &listed[..1])] {
         let lists = Lists { also, only, never: &[] };
-        assert_eq!(cleaned(lists, headers(&OF_ONE_RESPONSE)), ["set-cookie"]);
-        let lists = Lists { never: &OF_ONE_RESPONSE[..1], ..lists };
-        assert!(cleaned(lists, headers(&OF_ONE_RESPONSE)).is_empty());
+        assert_eq!(cleaned(lists, headers(&listed)), ["set-cookie"]);
+        let lists = Lists { never: &listed[..1], ..lists };
+        assert!(cleaned(lists, headers(&listed)).is_empty());
     }
 }
 
