@@ -2,8 +2,8 @@
 //! or a cluster. It is tested on Redis 6.2, Redis 7.0 and Valkey 9.1.
 //!
 //! A first execution takes two round trips: one to reserve the key, one to complete the record. A
-//! replay, a mismatch and a rejection take one. Two more need a second one: the replay of a
-//! response whose body is stored apart, and an attempt that takes over a failed or abandoned
+//! replay takes one. Three requests need a second one: a request whose key is in flight, the replay
+//! of a response whose body is stored apart, and an attempt that takes over a failed or abandoned
 //! record.
 //!
 //! Large bodies pass through a connection of their own, 4 MiB at a time. Callers that read the same
@@ -70,7 +70,7 @@ use tokio::time::Instant;
 use super::timeout::Timeout;
 use super::undo::{Undo, Unreplied};
 use super::{
-    CheckItem, Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement, Store,
+    CheckItem, Lease, Record, RecordStatus, Reservation, ReserveRequest, Settlement, State, Store,
     StoreError, StoreErrorKind, Token, millis,
 };
 use crate::record::key::StorageKey;
@@ -258,11 +258,11 @@ impl RedisStore {
         let begun = Instant::now();
         let name = self.name(&request.key);
         loop {
-            let Some(found) = self.create(&name, first, undo).await?.judge()? else {
+            let Some(found) = self.create(&name, first).await? else {
                 return Ok(Reservation::Acquired(first.clone()));
             };
-            let is_of_another = found.record.token != first.token;
-            if is_of_another && found.missing == 0 && !found.record.yields_to(request) {
+            let is_whole = found.pending.is_none() && found.missing == 0;
+            if is_whole && !found.record.yields_to(request) {
                 return Ok(Reservation::Found(found.record));
             }
             // Boxed, because few requests get here, and each would have room for it.
@@ -285,6 +285,17 @@ impl RedisStore {
         undo: &mut Undo<'_, Self>,
         begun: Instant,
     ) -> Result<Option<Reservation>, StoreError> {
+        if found.pending.is_some() && found.record.token != first.token {
+            // The command that found the record does not tell its age, which few requests need.
+            found.record.state = State::Pending { abandoned: true };
+            if !found.record.yields_to(request) {
+                let look = self.look(name).await.map_err(store_error);
+                match look.and_then(Lookup::judge).map_err(StoreError::stays_closed)? {
+                    Some(look) => found = look,
+                    None => return Ok(None),
+                }
+            }
+        }
         loop {
             // The command was sent a second time because its first reply was lost.
             if found.record.token == first.token {
@@ -295,7 +306,12 @@ impl RedisStore {
             }
             let next = Lease::after(request, first.token, &found.record);
             undo.sends(&next);
-            let Some(changed) = self.take_over(name, &found, &next).await? else {
+            let taken = self.take_over(name, &found, &next).await;
+            // A pending record may be of an attempt that runs.
+            let is_pending = found.pending.is_some();
+            let taken =
+                taken.map_err(|error| if is_pending { error.stays_closed() } else { error });
+            let Some(changed) = taken? else {
                 return Ok(Some(Reservation::Acquired(next)));
             };
             match changed.judge()? {

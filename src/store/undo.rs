@@ -136,15 +136,13 @@ pub(super) struct Undo<'a, S: Store + Clone> {
     first: &'a Lease,
     /// The lease of a later command than the first.
     next: Option<Box<Lease>>,
-    may_have_applied: bool,
     /// Whether there is nothing to undo.
     has_replied: bool,
 }
 
 impl<'a, S: Store + Clone> Undo<'a, S> {
     pub(super) fn of(store: &'a S, unreplied: &'a Arc<Unreplied>, first: &'a Lease) -> Self {
-        let (may_have_applied, has_replied) = (false, false);
-        Self { store, unreplied, first, next: None, may_have_applied, has_replied }
+        Self { store, unreplied, first, next: None, has_replied: false }
     }
 
     /// Notes the lease that the next command writes, before that command is sent. Every command
@@ -153,17 +151,10 @@ impl<'a, S: Store + Clone> Undo<'a, S> {
         self.next = Some(Box::new(lease.clone()));
     }
 
-    /// Notes that the reservation may have been made, although the error is not a timeout.
-    #[cfg_attr(not(feature = "redis"), allow(dead_code))]
-    pub(super) fn may_have_applied(&mut self) {
-        self.may_have_applied = true;
-    }
-
     /// Hears the reply. A command that was never sent, or was rejected, needs no undoing either.
     pub(super) fn replied(mut self, reply: &Result<Reservation, StoreError>) {
         let is_timeout = |error: &StoreError| error.kind() == StoreErrorKind::Timeout;
-        let unknown = self.may_have_applied || reply.as_ref().is_err_and(is_timeout);
-        self.has_replied = !unknown;
+        self.has_replied = !reply.as_ref().is_err_and(is_timeout);
     }
 }
 

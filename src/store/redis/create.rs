@@ -2,15 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
-use redis::{RedisResult, Value};
+use redis::RedisResult;
 
 use super::RedisStore;
-use super::commands::{Commands, all, errors};
+use super::commands::{Commands, all, last};
 use super::error::{is_broken, is_rejected, second, store_error, takes_no_writes};
-use super::frame::{self, Pending};
-use super::lookup::Lookup;
+use super::frame::{self, Pending, Stored};
+use super::lookup::{self, Lookup};
 use super::scripts::{self, text};
-use crate::store::undo::Undo;
 use crate::store::{Lease, StoreError, millis};
 
 impl RedisStore {
@@ -28,42 +27,30 @@ impl RedisStore {
         &self,
         name: &[u8],
         lease: &Lease,
-        undo: &mut Undo<'_, Self>,
-    ) -> Result<Lookup, StoreError> {
-        match self.try_create(name, lease, undo).await {
+    ) -> Result<Option<Stored>, StoreError> {
+        let existing = match self.try_create(name, lease).await {
             Err(error) if takes_no_writes(&error) => match Box::pin(self.look(name)).await {
-                Ok(found @ Lookup { frame: Some(_), .. }) => Ok(found),
-                _ => Err(store_error(error)),
+                Ok(Lookup { frame: Some(frame), .. }) => Some(frame),
+                _ => return Err(store_error(error)),
             },
-            created => created.map_err(store_error),
-        }
+            created => created.map_err(store_error)?,
+        };
+        existing.map(lookup::read).transpose()
     }
 
-    async fn try_create(
-        &self,
-        name: &[u8],
-        lease: &Lease,
-        undo: &mut Undo<'_, Self>,
-    ) -> RedisResult<Lookup> {
+    async fn try_create(&self, name: &[u8], lease: &Lease) -> RedisResult<Option<Vec<u8>>> {
         if !self.before_7.load(Ordering::Relaxed) {
-            let create = Self::create_commands(name, lease);
-            let mut read = |replies: Vec<Value>| {
-                // Only the time was rejected, for example because the user may not ask for it.
-                if errors(&replies[..1]).next().is_none() && errors(&replies).next().is_some() {
-                    undo.may_have_applied();
-                }
-                all(replies)
-            };
-            let mut reply = self.connection.send(&create).await.and_then(&mut read);
+            let create = Self::create_command(name, lease);
+            let mut reply = self.connection.send(&create).await.and_then(last);
             // The record may have been created. If so, the second try finds the caller's own token.
             if let Err(broken) = &reply
                 && is_broken(broken)
             {
-                let again = Box::pin(self.connection.send(&create)).await.and_then(read);
+                let again = Box::pin(self.connection.send(&create)).await.and_then(last);
                 reply = second(broken.clone(), again);
             }
             match reply {
-                Ok((frame, left)) => return Ok(Lookup { frame, left }),
+                Ok(existing) => return Ok(existing),
                 Err(error) if is_rejected(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -75,15 +62,15 @@ impl RedisStore {
             let retention = text(millis(lease.retention));
             scripts::RESERVE.run(&self.connection, None, &[name], &[&pending, &retention])
         };
-        let (frame, left) = Box::pin(reserved).await?;
+        let existing = Box::pin(reserved).await?;
         self.before_7.store(true, Ordering::Relaxed);
-        Ok(Lookup { frame, left })
+        Ok(existing)
     }
 
-    fn create_commands(name: &[u8], lease: &Lease) -> Commands {
+    fn create_command(name: &[u8], lease: &Lease) -> Commands {
         let pending = frame::encode_pending(lease, Pending::running(lease));
         let retention = text(millis(lease.retention));
         let set: [&[u8]; 7] = [b"SET", name, &pending, b"NX", b"GET", b"PX", &retention];
-        Commands::of(&[&set, &[b"PTTL", name]])
+        Commands::of(&[&set])
     }
 }

@@ -17,8 +17,7 @@ impl Lookup {
         let Some(frame) = self.frame else {
             return Ok(None);
         };
-        let mut found = frame::decode(Bytes::from(frame))
-            .map_err(|malformed| StoreError::with_source(StoreErrorKind::Corrupt, malformed))?;
+        let mut found = read(frame)?;
         if let (State::Pending { abandoned }, Some(pending)) =
             (&mut found.record.state, found.pending)
         {
@@ -26,4 +25,10 @@ impl Lookup {
         }
         Ok(Some(found))
     }
+}
+
+/// Reads a record whose age is not known.
+pub(super) fn read(frame: Vec<u8>) -> Result<Stored, StoreError> {
+    frame::decode(Bytes::from(frame))
+        .map_err(|malformed| StoreError::with_source(StoreErrorKind::Corrupt, malformed))
 }

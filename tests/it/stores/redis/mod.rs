@@ -14,6 +14,7 @@ mod eviction;
 #[cfg(feature = "conformance")]
 mod full;
 mod gone;
+mod in_flight;
 mod lost_replies;
 #[cfg(feature = "conformance")]
 mod no_writes;
