@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::commands::{Commands, errors};
+use bytes::Bytes;
+
+use super::commands::{Commands, all, errors};
 use super::error::{is_broken, rejected, store_error};
 use super::frame::{self, Stored};
 use super::scripts::{self, text};
@@ -101,7 +103,11 @@ impl RedisStore {
         if missing == 0 {
             return Ok(record);
         }
-        let body = self.bodies.read(self.body_name(name, &record.token), missing).await?;
+        let body_name = self.body_name(name, &record.token);
+        let body = match self.bodies.read(body_name.clone(), missing).await? {
+            Some(body) => Some(body),
+            None => self.body_beside(name, &body_name, &record).await?,
+        };
         let body = body.filter(|body| body.len() == missing);
         if body.is_none() && LOST_BODY.is_due() {
             tracing::error!(
@@ -116,6 +122,24 @@ impl RedisStore {
             pending @ State::Pending { .. } => pending,
         };
         Ok(record)
+    }
+
+    /// The body on the connection that has found its record. After a failover, the connection for
+    /// bodies may still lead to a former primary that does not know that it is one.
+    async fn body_beside(
+        &self,
+        name: &[u8],
+        body_name: &[u8],
+        record: &Record,
+    ) -> Result<Option<Bytes>, StoreError> {
+        let both = Commands::of(&[&[b"GETRANGE", name, b"0", b"17"], &[b"GET", body_name]]);
+        let (head, body): (Vec<u8>, Option<Vec<u8>>) =
+            self.connection.send(&both).await.and_then(all).map_err(store_error)?;
+        if body.is_none() && head != frame::head(record.status(), &record.token) {
+            // The record is gone too, or it is a server that never had it.
+            return Err(StoreError::new(StoreErrorKind::Unavailable));
+        }
+        Ok(body.map(Bytes::from))
     }
 
     /// The name of a body. It contains the token, so that a late writer cannot replace the

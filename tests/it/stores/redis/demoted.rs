@@ -150,3 +150,38 @@ async fn the_renewals_of_an_attempt_leave_a_demoted_primary_and_no_second_attemp
         assert_eq!(work.runs.load(Ordering::SeqCst), 1);
     }
 }
+
+/// The former primary does not know that it is one. A store has reached its successor for records,
+/// and still has its old connection for bodies.
+#[tokio::test]
+async fn a_body_that_a_former_primary_lacks_is_read_where_its_record_is() {
+    let pair = Pair::start().await;
+    let receipts = |store: RedisStore| {
+        let layer = IdempotencyLayer::new(store).scope(|_| Scope::anonymous());
+        Router::new().route("/", post(|| async { "x".repeat(5_000) })).layer(layer)
+    };
+    let pay = |app: &Router, key: &str| {
+        let request = Request::post("/").header("idempotency-key", key).body(Body::empty());
+        patiently(app.clone().oneshot(request.unwrap()))
+    };
+    let before = receipts(pair.open());
+    for _ in 0..2 {
+        assert_eq!(pay(&before, "order-1001").await.unwrap().status(), StatusCode::OK);
+    }
+    pair.has_replicated();
+    pair.replica.tell::<()>("REPLICAOF NO ONE");
+    pair.address.lead_to(pair.replica.port());
+    let after = receipts(pair.open());
+    assert_eq!(pay(&after, "order-1002").await.unwrap().status(), StatusCode::OK);
+
+    // The connection for bodies has read one. The one for records has not.
+    for client in pair.primary.tell::<String>("CLIENT LIST").lines() {
+        if !client.contains("cmd=get ") && !client.contains("cmd=client|list ") {
+            let id = client.split_once("id=").unwrap().1.split(' ').next().unwrap();
+            pair.primary.tell::<i64>(&format!("CLIENT KILL ID {id}"));
+        }
+    }
+    let replay = pay(&before, "order-1002").await.unwrap();
+    assert_eq!(replay.status(), StatusCode::OK);
+    assert_eq!(replay.headers()["x-idempotent-result"], "true");
+}
