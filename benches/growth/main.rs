@@ -27,7 +27,7 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut words = arguments.iter().map(String::as_str).filter(|word| *word != "--bench");
     let Some(first) = words.next() else {
-        return println!("cases: connections, records [MILLIONS], hot [WAITERS], bodies");
+        return println!("cases: connections, records [MILLIONS], full, hot [WAITERS], bodies");
     };
     let number = words.next();
     match (first, number) {
@@ -36,6 +36,7 @@ fn main() {
         ("--test", _) => {}
         ("connections", _) => connections::run(),
         ("records", millions) => records::run(millions.map_or(10, |text| text.parse().unwrap())),
+        ("full", _) => records::full(),
         ("hot", waiters) => hot::run(waiters.map_or(10_000, |text| text.parse().unwrap())),
         ("bodies", _) => bodies::run(),
         (other, _) => panic!("no case {other}"),

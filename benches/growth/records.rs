@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use rustix::time::{ClockId, clock_gettime};
 use tower_idempotency::store::{
-    Outcome, Reservation, ReserveRequest, StorageKey, Store, StoredBody,
+    Outcome, Reservation, ReserveRequest, ScopeDigest, StorageKey, Store, StoredBody,
 };
 use tower_idempotency::{IdempotencyKey, MemoryStore, Scope};
 
@@ -119,6 +119,32 @@ fn expire() {
     span("201 to 10 000", 9_800);
     span("a million more", 1_000_000);
     table.write();
+}
+
+/// What it costs to reject a new key in a full store, and in a scope above its share.
+pub(crate) fn full() {
+    const RECORDS: u64 = 200_000;
+    let mut table = Table::new("full", &["full", "rejection CPU µs"]);
+    let scope = ScopeDigest::of(None, &Scope::new("growth"));
+    for (name, scope, records) in
+        [("the store", ScopeDigest::UNSET, RECORDS), ("the scope", scope, RECORDS / 2)]
+    {
+        let store = MemoryStore::new().max_records(RECORDS as usize).scope_share(50);
+        let writer = Writer::new(&store);
+        let reserve = |number| {
+            let request = writer.request(number, DAY).scope(scope);
+            cpu(|| writer.runtime.block_on(store.reserve(&request)))
+        };
+        assert!((0..records).all(|number| reserve(number).1.is_ok()));
+        let mut times: Vec<f64> = (OTHERS..OTHERS + 2000)
+            .map(|number| {
+                let (time, result) = reserve(number);
+                assert!(result.is_err(), "there is no capacity");
+                time
+            })
+            .collect();
+        table.row(vec![name.to_owned(), microseconds(&mut times, 0.5)]);
+    }
 }
 
 #[derive(Default)]

@@ -25,6 +25,7 @@ mod hash;
 #[cfg(all(test, idempotency_loom))]
 mod interleavings;
 mod limits;
+mod search;
 mod second;
 mod shard;
 mod share;
@@ -40,6 +41,7 @@ use hash::Secret;
 #[cfg(all(test, idempotency_loom))]
 use interleavings::sync;
 use limits::Limits;
+use search::Search;
 use shard::Shard;
 use slot::{SlotState, frame};
 use sync::{AtomicU64, Mutex, MutexGuard};
@@ -79,6 +81,7 @@ struct Inner {
     shards: Box<[Mutex<Shard>]>,
     secret: Secret,
     capacity: Capacity,
+    search: Search,
     id: u64,
     tokens: AtomicU64,
     start: Instant,
@@ -93,6 +96,7 @@ impl MemoryStore {
             shards: (0..SHARDS).map(|_| Mutex::new(Shard::new(secret))).collect(),
             secret,
             capacity: Capacity::new(SHARDS, secret, limits),
+            search: Search::default(),
             id: STORES.fetch_add(1, Ordering::Relaxed),
             tokens: AtomicU64::new(1),
             start: Instant::now(),
@@ -127,11 +131,8 @@ impl fmt::Debug for MemoryStore {
 }
 
 /// A map that doubles moves all its records while its lock is held, so each shard has to be small
-/// with millions of records, too. An empty one takes no more than its place.
+/// with millions of records, too.
 const SHARDS: usize = 1024;
-
-/// How many records one request takes out at most: some milliseconds.
-const MOST_SWEPT: usize = 8192;
 
 impl Inner {
     /// The store's clock: time since it was made.
@@ -153,16 +154,6 @@ impl Inner {
     fn token(&self) -> Token {
         let number = self.tokens.fetch_add(1, Ordering::Relaxed);
         Token::new((u128::from(self.id) << 64 | u128::from(number)).to_be_bytes())
-    }
-
-    /// Takes expired records out of the shards, that of the key first: the last resort before a
-    /// rejection. One request does not pay for all that has expired. The next one goes on.
-    fn sweep(&self, key: &StorageKey, now: Duration) {
-        let (from, to) = self.shards.split_at(self.index(key));
-        let mut left = MOST_SWEPT;
-        for shard in to.iter().chain(from) {
-            left -= hold(shard).sweep(now, left, &self.capacity);
-        }
     }
 }
 

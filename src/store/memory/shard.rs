@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::capacity::Capacity;
 use super::hash::Secret;
-use super::second::Second;
 use super::slot::Slot;
 use crate::record::key::StorageKey;
 use crate::store::Lease;
@@ -14,14 +13,21 @@ use crate::store::Lease;
 pub(super) struct Shard {
     // Boxed, so that a map that grows by doubling does so in pointers and not in whole records.
     slots: HashMap<Name, Box<Slot>, Secret>,
-    // At least one place for each slot, not after the second of its expiry. A place is put right
-    // when its time comes.
-    expiries: BinaryHeap<Reverse<(Second, Name)>>,
+    // At least one place for each slot, at or before its expiry. A place is put right when its time
+    // comes.
+    expiries: BinaryHeap<Reverse<Place>>,
 }
 
 /// Half of a storage key, because each record has it twice. Two keys with the same half take 2^64
 /// attempts to find, and then both are the searcher's own.
 type Name = [u8; 16];
+
+/// Nanoseconds, because half of a `Duration` is padding.
+type Place = (u64, Name);
+
+fn place(expires: Duration, name: Name) -> Place {
+    (u64::try_from(expires.as_nanos()).unwrap_or(u64::MAX), name)
+}
 
 fn name(key: &StorageKey) -> Name {
     std::array::from_fn(|index| key.as_bytes()[index])
@@ -89,13 +95,13 @@ impl Shard {
             let Some(&Reverse((due, name))) = self.expiries.peek() else {
                 return looked;
             };
-            if due.time() > now {
+            if Duration::from_nanos(due) > now {
                 return looked;
             }
             self.expiries.pop();
             match self.slots.get(&name) {
                 Some(slot) if slot.expires > now => {
-                    self.expiries.push(Reverse((Second::of(slot.expires), name)));
+                    self.expiries.push(Reverse(place(slot.expires, name)));
                 }
                 Some(_) => self.take_out(&name, capacity),
                 None => {}
@@ -114,17 +120,18 @@ impl Shard {
     /// time may be too early.
     pub(super) fn next_expiry(&mut self) -> Option<Duration> {
         for _ in 0..16 {
-            let &Reverse((due, name)) = self.expiries.peek()?;
-            let expires = self.slots.get(&name).map(|slot| Second::of(slot.expires));
-            if expires == Some(due) {
+            let &Reverse(first) = self.expiries.peek()?;
+            let (_, name) = first;
+            let right = self.slots.get(&name).map(|slot| place(slot.expires, name));
+            if right == Some(first) {
                 break;
             }
             self.expiries.pop();
-            if let Some(expires) = expires.filter(|expires| *expires > due) {
-                self.expiries.push(Reverse((expires, name)));
+            if let Some(right) = right.filter(|right| *right > first) {
+                self.expiries.push(Reverse(right));
             }
         }
-        self.expiries.peek().map(|Reverse((due, _))| due.time())
+        self.expiries.peek().map(|Reverse((due, _))| Duration::from_nanos(*due))
     }
 
     /// How many records there are, and for how many there is a place without growth.
@@ -134,14 +141,13 @@ impl Shard {
     }
 
     fn queue(&mut self, expires: Duration, name: Name) {
-        let place = Reverse((Second::of(expires), name));
-        self.expiries.push(place);
+        let new = Reverse(place(expires, name));
+        self.expiries.push(new);
         // A key that is reserved and released again and again leaves places behind. They must not
         // add up.
         if self.expiries.len() > 2 * self.slots.len() + 64 {
-            let places =
-                self.slots.iter().map(|(name, slot)| Reverse((Second::of(slot.expires), *name)));
-            self.expiries = places.chain([place]).collect();
+            let places = self.slots.iter().map(|(name, slot)| Reverse(place(slot.expires, *name)));
+            self.expiries = places.chain([new]).collect();
         }
     }
 }

@@ -125,7 +125,7 @@ fn sweep(store: &MemoryStore) {
         let before = store.records();
         store.0.sweep(&key, store.0.now());
         let swept = before - store.records();
-        assert!(swept <= MOST_SWEPT);
+        assert!(swept <= search::MOST_SWEPT);
         if swept == 0 {
             return;
         }
@@ -326,7 +326,7 @@ async fn an_anonymous_record_stays_ten_minutes_and_never_less_than_two_leases() 
 
 /// A map that doubles moves all its entries while others wait for its lock.
 #[tokio::test]
-async fn no_map_that_doubles_moves_more_than_a_small_part_of_all_records() {
+async fn no_map_that_doubles_moves_more_than_a_five_hundredth_of_all_records() {
     const RECORDS: usize = 100_000;
     let store = MemoryStore::new();
     let (mut shards, mut shares) = (Doublings::default(), Doublings::default());

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Inner;
 use super::claim::Claim;
 #[cfg(all(test, idempotency_loom))]
 use super::interleavings::sync::OwnedNotified;
@@ -9,7 +10,6 @@ use super::shard::Shard;
 use super::slot::{Slot, SlotState};
 #[cfg(not(all(test, idempotency_loom)))]
 use super::sync::OwnedNotified;
-use super::{Inner, hold};
 use crate::record::key::{ScopeDigest, StorageKey};
 use crate::store::{
     Lease, PendingRef, Reservation, ReserveRequest, Settlement, StoreError, StoreErrorKind,
@@ -61,7 +61,7 @@ impl Inner {
     ) -> Result<T, StoreError> {
         let now = self.now();
         let error = match step(now) {
-            Err(error) if self.next_expiry(&error, scope).is_some_and(|next| next <= now) => {
+            Err(error) if self.next_expiry(&error, scope, now).is_some_and(|next| next <= now) => {
                 self.sweep(key, now);
                 match step(now) {
                     Err(error) => error,
@@ -72,19 +72,22 @@ impl Inner {
             done => return done,
         };
         // Tells a rejected caller when it is worth another request.
-        Err(match self.next_expiry(&error, scope) {
+        Err(match self.next_expiry(&error, scope, now) {
             Some(next) => error.retry_after(next.saturating_sub(now).max(SOONEST)),
             None => error,
         })
     }
 
     /// When the next record expires of those that take the capacity that is missing.
-    fn next_expiry(&self, error: &StoreError, scope: ScopeDigest) -> Option<Duration> {
+    fn next_expiry(
+        &self,
+        error: &StoreError,
+        scope: ScopeDigest,
+        now: Duration,
+    ) -> Option<Duration> {
         match error.kind() {
             StoreErrorKind::ScopeFull => self.capacity.shares.of(scope)?.next_expiry(),
-            StoreErrorKind::Full => {
-                self.shards.iter().filter_map(|shard| hold(shard).next_expiry()).min()
-            }
+            StoreErrorKind::Full => self.next_of_all(now),
             _ => None,
         }
     }

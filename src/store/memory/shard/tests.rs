@@ -26,7 +26,7 @@ fn places_in_the_queue_do_not_add_up() {
         shard.remove(&lease.key, &capacity);
         assert!(shard.expiries.len() <= 2 * shard.slots.len() + 66, "{}", shard.expiries.len());
     }
-    let places = shard.expiries.iter().filter(|Reverse((_, place))| *place == name(&bystander.key));
+    let places = shard.expiries.iter().filter(|Reverse((_, key))| *key == name(&bystander.key));
     assert!(places.count() >= 1, "a record lost its place in the queue");
 }
 
