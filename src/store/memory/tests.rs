@@ -329,16 +329,16 @@ async fn an_anonymous_record_stays_ten_minutes_and_never_less_than_two_leases() 
 async fn no_map_that_doubles_moves_more_than_a_five_hundredth_of_all_records() {
     const RECORDS: usize = 100_000;
     let store = MemoryStore::new();
-    let (mut shards, mut shares) = (Doublings::default(), Doublings::default());
+    let (mut of_records, mut of_scopes) = (Doublings::default(), Doublings::default());
     for number in 0..RECORDS {
         let request = of(tenant(&format!("tenant-{number}")), number);
         let lease = acquire(&store, &request).await;
-        shards.see(store.0.index(&lease.key), store.0.shard(&lease.key).map_size());
+        of_records.see(store.0.index(&lease.key), store.0.shard(&lease.key).map_size());
         let shares_of_store = &store.0.capacity.shares;
         let share = shares_of_store.of(lease.scope).unwrap();
-        shares.see(shares_of_store.index(lease.scope), share.map_size());
+        of_scopes.see(shares_of_store.index(lease.scope), share.map_size());
     }
-    for doublings in [shards, shares] {
+    for doublings in [of_records, of_scopes] {
         assert!(doublings.most_moved >= 28, "the maps have grown: {}", doublings.most_moved);
         assert!(doublings.most_moved <= RECORDS / 500, "{} at once", doublings.most_moved);
     }
