@@ -143,6 +143,7 @@ pub(crate) fn full() {
             .collect();
         table.row(vec![name.to_owned(), microseconds(&mut times, 0.5)]);
     }
+    table.write();
 }
 
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! One record of the memory store, as it is held in its shard.
+//! One record of the memory store, and its changes.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -78,7 +78,7 @@ impl Inner {
         })
     }
 
-    /// When the next record expires of those that take the capacity that is missing.
+    /// When the next record expires: of the scope if its share is used up, else of the store.
     fn next_expiry(
         &self,
         error: &StoreError,
