@@ -11,7 +11,8 @@ const CONNECTIONS: usize = 64;
 const REQUESTS: u64 = 1024;
 const MIB: f64 = 1_048_576.0;
 
-pub(crate) fn run() {
+/// The rows whose name contains `only`. Only a whole table is written.
+pub(crate) fn run(only: &str) {
     let redis = Redis::start(&["taskset", "-c", OTHER_CORE]);
     let columns = ["bodies of 1 MiB", "server", "idle MiB", "peak MiB", "10 s later MiB"];
     let mut table = Table::new("bodies", &columns);
@@ -21,7 +22,7 @@ pub(crate) fn run() {
         ("response: first", large, 200, Keys::Unique),
         ("response: replay", large, 200, Keys::Pool(64)),
     ];
-    for (name, path, body, keys) in cases {
+    for (name, path, body, keys) in cases.into_iter().filter(|case| case.0.contains(only)) {
         let url = redis.url();
         for (server, stack) in [("bare", "bare"), ("memory", "memory"), ("Redis", &url)] {
             flush(&redis);
@@ -40,7 +41,9 @@ pub(crate) fn run() {
             table.row(cells);
         }
     }
-    table.write();
+    if only.is_empty() {
+        table.write();
+    }
 }
 
 /// The resident memory of an idle server, its peak, and what stays.

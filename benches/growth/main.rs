@@ -27,7 +27,9 @@ fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut words = arguments.iter().map(String::as_str).filter(|word| *word != "--bench");
     let Some(first) = words.next() else {
-        return println!("cases: connections, records [MILLIONS], hot [WAITERS], bodies");
+        return println!(
+            "cases: connections, records [MILLIONS], expiry, full, hot [WAITERS], bodies [ROW]"
+        );
     };
     let number = words.next();
     match (first, number) {
@@ -36,8 +38,10 @@ fn main() {
         ("--test", _) => {}
         ("connections", _) => connections::run(),
         ("records", millions) => records::run(millions.map_or(10, |text| text.parse().unwrap())),
+        ("expiry", _) => records::expire(),
+        ("full", _) => records::full(),
         ("hot", waiters) => hot::run(waiters.map_or(10_000, |text| text.parse().unwrap())),
-        ("bodies", _) => bodies::run(),
+        ("bodies", row) => bodies::run(row.unwrap_or("")),
         (other, _) => panic!("no case {other}"),
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use rustix::time::{ClockId, clock_gettime};
 use tower_idempotency::store::{
-    Outcome, Reservation, ReserveRequest, StorageKey, Store, StoredBody,
+    Outcome, Reservation, ReserveRequest, ScopeDigest, StorageKey, Store, StoredBody,
 };
 use tower_idempotency::{IdempotencyKey, MemoryStore, Scope};
 
@@ -19,22 +19,19 @@ const MILLION: u64 = 1_000_000;
 const DAY: Duration = Duration::from_hours(24);
 const OTHERS: u64 = 1 << 40;
 
-pub(crate) fn run(millions: u64) {
-    grow(millions);
-    expire();
-}
-
 fn store(millions: u64) -> MemoryStore {
     let records = ((millions + 2) * MILLION) as usize;
     // The whole load uses one scope.
     MemoryStore::new().max_records(records).max_bytes(records << 10).scope_share(100)
 }
 
-fn grow(millions: u64) {
+/// Millions of records, and what another thread sees meanwhile.
+pub(crate) fn run(millions: u64) {
     let columns = [
         "million records",
         "reserve p50 CPU µs",
         "reserve p99.9 CPU µs",
+        "reserve p99.999 CPU ms",
         "reserve max CPU ms",
         "complete p99.9 CPU µs",
         "complete max CPU ms",
@@ -68,11 +65,12 @@ fn grow(millions: u64) {
             (million + 1).to_string(),
             microseconds(&mut times.reserve, 0.5),
             microseconds(&mut times.reserve, 0.999),
-            milliseconds(&mut times.reserve),
+            milliseconds(&mut times.reserve, 0.99999),
+            milliseconds(&mut times.reserve, 1.0),
             microseconds(&mut times.complete, 0.999),
-            milliseconds(&mut times.complete),
+            milliseconds(&mut times.complete, 1.0),
             microseconds(&mut replays, 0.999),
-            milliseconds(&mut replays),
+            milliseconds(&mut replays, 1.0),
             format!("{:.0}", (resident() - before) / records as f64),
         ]);
     }
@@ -80,11 +78,12 @@ fn grow(millions: u64) {
 }
 
 /// A million records that expire at one time, and the operations before and after.
-fn expire() {
+pub(crate) fn expire() {
     let columns = [
         "operations",
         "reserve p50 CPU µs",
         "reserve p99.9 CPU µs",
+        "reserve p99.999 CPU ms",
         "reserve max CPU ms",
         "process MiB",
     ];
@@ -105,7 +104,8 @@ fn expire() {
             name.to_owned(),
             microseconds(&mut times, 0.5),
             microseconds(&mut times, 0.999),
-            milliseconds(&mut times),
+            milliseconds(&mut times, 0.99999),
+            milliseconds(&mut times, 1.0),
             format!("{:.0}", resident() / 1_048_576.0),
         ]);
     };
@@ -116,6 +116,33 @@ fn expire() {
     span("101 to 200", 100);
     span("201 to 10 000", 9_800);
     span("a million more", 1_000_000);
+    table.write();
+}
+
+/// What it costs to reject a new key in a full store, and in a scope above its share.
+pub(crate) fn full() {
+    const RECORDS: u64 = 200_000;
+    let mut table = Table::new("full", &["full", "rejection CPU µs"]);
+    let scope = ScopeDigest::of(None, &Scope::new("growth"));
+    for (name, scope, records) in
+        [("the store", ScopeDigest::UNSET, RECORDS), ("the scope", scope, RECORDS / 2)]
+    {
+        let store = MemoryStore::new().max_records(RECORDS as usize).scope_share(50);
+        let writer = Writer::new(&store);
+        let reserve = |number| {
+            let request = writer.request(number, DAY).scope(scope);
+            cpu(|| writer.runtime.block_on(store.reserve(&request)))
+        };
+        assert!((0..records).all(|number| reserve(number).1.is_ok()));
+        let mut times: Vec<f64> = (OTHERS..OTHERS + 2000)
+            .map(|number| {
+                let (time, result) = reserve(number);
+                assert!(result.is_err(), "there is no capacity");
+                time
+            })
+            .collect();
+        table.row(vec![name.to_owned(), microseconds(&mut times, 0.5)]);
+    }
     table.write();
 }
 
@@ -200,8 +227,8 @@ fn microseconds(times: &mut [f64], share: f64) -> String {
     format!("{:.1}", quantile(times, share) * 1e6)
 }
 
-fn milliseconds(times: &mut [f64]) -> String {
-    format!("{:.2}", quantile(times, 1.0) * 1e3)
+fn milliseconds(times: &mut [f64], share: f64) -> String {
+    format!("{:.2}", quantile(times, share) * 1e3)
 }
 
 /// The resident bytes of this process.

@@ -7,7 +7,6 @@
 
 use std::fmt;
 use std::hash::BuildHasher;
-use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -26,8 +25,11 @@ mod hash;
 #[cfg(all(test, idempotency_loom))]
 mod interleavings;
 mod limits;
+mod search;
+mod second;
 mod shard;
 mod share;
+mod slot;
 #[cfg(not(all(test, idempotency_loom)))]
 mod sync;
 #[cfg(test)]
@@ -39,7 +41,9 @@ use hash::Secret;
 #[cfg(all(test, idempotency_loom))]
 use interleavings::sync;
 use limits::Limits;
-use shard::{Shard, SlotState, frame};
+use search::Search;
+use shard::Shard;
+use slot::{SlotState, frame};
 use sync::{AtomicU64, Mutex, MutexGuard};
 
 /// Stores records in the memory of this process. A clone is the same store.
@@ -77,6 +81,7 @@ struct Inner {
     shards: Box<[Mutex<Shard>]>,
     secret: Secret,
     capacity: Capacity,
+    search: Search,
     id: u64,
     tokens: AtomicU64,
     start: Instant,
@@ -85,17 +90,13 @@ struct Inner {
 impl MemoryStore {
     /// An empty store with the default limits.
     pub fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let shards = (cores * 8).next_power_of_two();
         let secret = Secret::new();
+        let limits = Limits::new(Self::MAX_RECORDS, Self::MAX_BYTES);
         Self(Arc::new(Inner {
-            shards: (0..shards).map(|_| Mutex::new(Shard::new(secret))).collect(),
+            shards: (0..SHARDS).map(|_| Mutex::new(Shard::new(secret))).collect(),
             secret,
-            capacity: Capacity::new(
-                shards,
-                secret,
-                Limits::new(Self::MAX_RECORDS, Self::MAX_BYTES),
-            ),
+            capacity: Capacity::new(SHARDS, secret, limits),
+            search: Search::default(),
             id: STORES.fetch_add(1, Ordering::Relaxed),
             tokens: AtomicU64::new(1),
             start: Instant::now(),
@@ -129,8 +130,9 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-/// How many records one request takes out at most: some milliseconds.
-const MOST_SWEPT: usize = 8192;
+/// A map that doubles moves all its records while its lock is held, so each shard has to be small
+/// with millions of records, too.
+const SHARDS: usize = 1024;
 
 impl Inner {
     /// The store's clock: time since it was made.
@@ -153,21 +155,6 @@ impl Inner {
         let number = self.tokens.fetch_add(1, Ordering::Relaxed);
         Token::new((u128::from(self.id) << 64 | u128::from(number)).to_be_bytes())
     }
-
-    /// Takes expired records out of the shards, that of the key first: the last resort before a
-    /// rejection. One request does not pay for all that has expired. The next one goes on.
-    fn sweep(&self, key: &StorageKey, now: Duration) {
-        let (from, to) = self.shards.split_at(self.index(key));
-        let mut left = MOST_SWEPT;
-        for shard in to.iter().chain(from) {
-            left -= hold(shard).sweep(now, left, &self.capacity);
-        }
-    }
-
-    /// When the next record of the store expires.
-    fn next_expiry(&self) -> Option<Duration> {
-        self.shards.iter().filter_map(|shard| hold(shard).next_expiry()).min()
-    }
 }
 
 fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -189,8 +176,7 @@ impl Store for MemoryStore {
         outcome: &Outcome,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        let state = SlotState::Success(frame(outcome));
-        self.0.settle(lease, &state, retention)
+        self.0.settle(lease, SlotState::Success(frame(outcome)), retention)
     }
 
     async fn fail(
@@ -199,8 +185,7 @@ impl Store for MemoryStore {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
-        let state = SlotState::Failed(outcome.map(frame));
-        self.0.settle(lease, &state, retention)
+        self.0.settle(lease, SlotState::Failed(outcome.map(frame)), retention)
     }
 
     async fn release(&self, lease: &Lease) -> Result<Settlement, StoreError> {

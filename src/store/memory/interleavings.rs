@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use loom::future::block_on;
 
-use super::shard::SlotState;
+use super::slot::SlotState;
 use crate::store::{
     Lease, PendingRef, PreviousAttempt, Record, Reservation, ReserveRequest, Settlement, State,
 };
@@ -44,7 +44,7 @@ fn of_two_contenders_one_takes_over_a_failed_record() {
         let store = store(1, 10);
         let first = acquire(&store, &ask);
         assert_eq!(
-            store.settle(&first, &SlotState::Failed(Some(response())), HOUR).unwrap(),
+            store.settle(&first, SlotState::Failed(Some(response())), HOUR).unwrap(),
             Settlement::Applied
         );
         let other = spawn(&store, &ask, |store, ask| store.reserve(ask).unwrap());
@@ -79,7 +79,7 @@ fn completed_under_waiters(waiters: usize) -> impl Fn() + Sync + Send + 'static 
         let lease = acquire(&store, &ask);
         let waiters: Vec<_> = (0..waiters).map(|_| spawn(&store, &ask, await_the_end)).collect();
         assert_eq!(
-            store.settle(&lease, &SlotState::Success(response()), HOUR).unwrap(),
+            store.settle(&lease, SlotState::Success(response()), HOUR).unwrap(),
             Settlement::Applied
         );
         for waiter in waiters {
@@ -113,7 +113,7 @@ fn a_waiter_hears_of_a_record_that_was_put_back() {
         let store = store(1, 10);
         let first = acquire(&store, &ask);
         assert_eq!(
-            store.settle(&first, &SlotState::Failed(Some(response())), HOUR).unwrap(),
+            store.settle(&first, SlotState::Failed(Some(response())), HOUR).unwrap(),
             Settlement::Applied
         );
         let second = acquire(&store, &ask);
@@ -136,7 +136,7 @@ fn a_late_settling_write_and_a_put_back_exclude_each_other() {
         let late = acquire(&store, &lapsed);
         let next = acquire(&store, &ask);
         let owner = spawn(&store, &late, |store, late| {
-            store.settle(late, &SlotState::Success(response()), HOUR).unwrap()
+            store.settle(late, SlotState::Success(response()), HOUR).unwrap()
         });
         assert_eq!(store.release(&next).unwrap(), Settlement::Applied);
         let (settlement, bytes) = (owner.join().unwrap(), response_bytes(&store));
@@ -184,7 +184,7 @@ fn a_late_settling_write_and_a_take_over_exclude_each_other() {
         let store = store(1, 10);
         let late = acquire(&store, &lapsed);
         let owner = spawn(&store, &late, |store, late| {
-            store.settle(late, &SlotState::Success(response()), HOUR).unwrap()
+            store.settle(late, SlotState::Success(response()), HOUR).unwrap()
         });
         let reservation = store.reserve(&ask).unwrap();
         match (owner.join().unwrap(), reservation) {
@@ -231,7 +231,7 @@ fn an_expired_record_is_counted_out_once() {
         let store = store(1, 1);
         let late = acquire(&store, &expired);
         let owner = spawn(&store, &late, |store, late| {
-            store.settle(late, &SlotState::Success(response()), HOUR).unwrap()
+            store.settle(late, SlotState::Success(response()), HOUR).unwrap()
         });
         let reservation = store.reserve(&ask);
         let bytes = match (owner.join().unwrap(), reservation.unwrap()) {

@@ -2,47 +2,38 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::capacity::Capacity;
-use super::claim::Claim;
 use super::hash::Secret;
-use super::sync::{Notify, OwnedNotified};
-use crate::record::fingerprint::Fingerprint;
-use crate::record::key::{ScopeDigest, StorageKey};
-use crate::record::outcome::Outcome;
-use crate::store::{Lease, Record, State, StoreError, StoreErrorKind, Token};
+use super::slot::Slot;
+use crate::record::key::StorageKey;
+use crate::store::Lease;
 
-/// Times are the store's: durations since it was made.
 pub(super) struct Shard {
     // Boxed, so that a map that grows by doubling does so in pointers and not in whole records.
-    slots: HashMap<StorageKey, Box<Slot>, Secret>,
+    slots: HashMap<Name, Box<Slot>, Secret>,
     // At least one place for each slot, at or before its expiry. A place is put right when its time
     // comes.
-    expiries: BinaryHeap<Reverse<(Duration, StorageKey)>>,
+    expiries: BinaryHeap<Reverse<Place>>,
 }
 
-pub(super) struct Slot {
-    /// The share that the record counts in, from its first attempt on.
-    pub(super) scope: ScopeDigest,
-    pub(super) expires: Duration,
-    pub(super) token: Token,
-    pub(super) attempt: u32,
-    pub(super) fingerprint: Fingerprint,
-    pub(super) state: SlotState,
+/// Half of a storage key, because each record has it twice. Two keys with the same half take 2^64
+/// attempts to find, and then both are the searcher's own.
+type Name = [u8; 16];
+
+/// Nanoseconds, because half of a `Duration` is padding.
+type Place = (u64, Name);
+
+fn place(expires: Duration, name: Name) -> Place {
+    (u64::try_from(expires.as_nanos()).unwrap_or(u64::MAX), name)
 }
 
-/// The state of the attempt, with its response in a frame.
-#[derive(Clone)]
-pub(super) enum SlotState {
-    Pending { lapses: Duration, waiters: Option<Arc<Notify>> },
-    Success(Bytes),
-    Failed(Option<Bytes>),
+fn name(key: &StorageKey) -> Name {
+    std::array::from_fn(|index| key.as_bytes()[index])
 }
 
+/// Times are the store's: durations since it was made.
 impl Shard {
     pub(super) fn new(secret: Secret) -> Self {
         Self { slots: HashMap::with_hasher(secret), expiries: BinaryHeap::new() }
@@ -55,47 +46,43 @@ impl Shard {
         now: Duration,
         capacity: &Capacity,
     ) -> Option<&mut Slot> {
-        if self.slots.get(key)?.expires <= now {
-            self.remove(key, capacity);
+        let name = name(key);
+        if self.slots.get(&name)?.expires <= now {
+            self.take_out(&name, capacity);
             return None;
         }
-        self.slots.get_mut(key).map(|slot| &mut **slot)
+        self.slots.get_mut(&name).map(|slot| &mut **slot)
     }
 
     pub(super) fn insert(&mut self, key: &StorageKey, slot: Slot) {
-        self.queue(slot.expires, *key);
-        self.slots.insert(*key, Box::new(slot));
+        let name = name(key);
+        self.queue(slot.expires, name);
+        self.slots.insert(name, Box::new(slot));
     }
 
-    /// Ends the pending state of a record.
-    pub(super) fn settle(&mut self, key: &StorageKey, state: SlotState, expires: Duration) {
-        self.change(key, |slot| {
-            slot.state = state;
-            slot.expires = expires;
-        });
-    }
-
-    /// Replaces the record by that of another attempt.
+    /// Replaces the record by that of another attempt, and wakes its waiters.
     pub(super) fn replace(&mut self, key: &StorageKey, by: Slot) {
-        self.change(key, |slot| *slot = by);
+        if let Some(slot) = self.slots.get_mut(&name(key)) {
+            slot.wake();
+            let (before, after) = (slot.expires, by.expires);
+            **slot = by;
+            self.changed(key, before, after);
+        }
     }
 
-    /// Wakes the waiters of the record, and updates its place in the queue.
-    fn change(&mut self, key: &StorageKey, change: impl FnOnce(&mut Slot)) {
-        let Some(slot) = self.slots.get_mut(key) else {
-            return;
-        };
-        let before = slot.expires;
-        slot.wake();
-        change(slot);
-        let after = slot.expires;
+    /// Gives a record that now expires sooner another place in the queue.
+    pub(super) fn changed(&mut self, key: &StorageKey, before: Duration, after: Duration) {
         if after < before {
-            self.queue(after, *key);
+            self.queue(after, name(key));
         }
     }
 
     pub(super) fn remove(&mut self, key: &StorageKey, capacity: &Capacity) {
-        if let Some(slot) = self.slots.remove(key) {
+        self.take_out(&name(key), capacity);
+    }
+
+    fn take_out(&mut self, name: &Name, capacity: &Capacity) {
+        if let Some(slot) = self.slots.remove(name) {
             slot.wake();
             capacity.release(&slot.claim());
         }
@@ -105,18 +92,18 @@ impl Shard {
     /// Returns the number of places.
     pub(super) fn sweep(&mut self, now: Duration, most: usize, capacity: &Capacity) -> usize {
         for looked in 0..most {
-            let Some(&Reverse((due, key))) = self.expiries.peek() else {
+            let Some(&Reverse((due, name))) = self.expiries.peek() else {
                 return looked;
             };
-            if due > now {
+            if Duration::from_nanos(due) > now {
                 return looked;
             }
             self.expiries.pop();
-            match self.slots.get(&key) {
+            match self.slots.get(&name) {
                 Some(slot) if slot.expires > now => {
-                    self.expiries.push(Reverse((slot.expires, key)));
+                    self.expiries.push(Reverse(place(slot.expires, name)));
                 }
-                Some(_) => self.remove(&key, capacity),
+                Some(_) => self.take_out(&name, capacity),
                 None => {}
             }
         }
@@ -124,7 +111,7 @@ impl Shard {
     }
 
     pub(super) fn renew(&mut self, lease: &Lease, now: Duration) {
-        if let Some(slot) = self.slots.get_mut(&lease.key) {
+        if let Some(slot) = self.slots.get_mut(&name(&lease.key)) {
             slot.renew(lease, now);
         }
     }
@@ -133,114 +120,36 @@ impl Shard {
     /// time may be too early.
     pub(super) fn next_expiry(&mut self) -> Option<Duration> {
         for _ in 0..16 {
-            let &Reverse((due, key)) = self.expiries.peek()?;
-            let expires = self.slots.get(&key).map(|slot| slot.expires);
-            if expires == Some(due) {
-                return expires;
+            let &Reverse(first) = self.expiries.peek()?;
+            let (_, name) = first;
+            let right = self.slots.get(&name).map(|slot| place(slot.expires, name));
+            if right == Some(first) {
+                break;
             }
             self.expiries.pop();
-            if let Some(expires) = expires.filter(|expires| *expires > due) {
-                self.expiries.push(Reverse((expires, key)));
+            if let Some(right) = right.filter(|right| *right > first) {
+                self.expiries.push(Reverse(right));
             }
         }
-        self.expiries.peek().map(|Reverse((due, _))| *due)
+        self.expiries.peek().map(|Reverse((due, _))| Duration::from_nanos(*due))
     }
 
-    fn queue(&mut self, expires: Duration, key: StorageKey) {
-        self.expiries.push(Reverse((expires, key)));
+    /// How many records there are, and for how many there is a place without growth.
+    #[cfg(test)]
+    pub(super) fn map_size(&self) -> (usize, usize) {
+        (self.slots.len(), self.slots.capacity())
+    }
+
+    fn queue(&mut self, expires: Duration, name: Name) {
+        let new = Reverse(place(expires, name));
+        self.expiries.push(new);
         // A key that is reserved and released again and again leaves places behind. They must not
         // add up.
         if self.expiries.len() > 2 * self.slots.len() + 64 {
-            let places = self.slots.iter().map(|(key, slot)| Reverse((slot.expires, *key)));
-            self.expiries = places.chain([Reverse((expires, key))]).collect();
+            let places = self.slots.iter().map(|(name, slot)| Reverse(place(slot.expires, *name)));
+            self.expiries = places.chain([new]).collect();
         }
     }
-}
-
-impl Slot {
-    pub(super) fn pending(lease: &Lease, now: Duration) -> Self {
-        Self {
-            scope: lease.scope,
-            expires: now.saturating_add(lease.retention),
-            token: lease.token,
-            attempt: lease.attempt,
-            fingerprint: lease.fingerprint,
-            state: SlotState::Pending { lapses: now.saturating_add(lease.lease), waiters: None },
-        }
-    }
-
-    /// The record that a released attempt leaves.
-    pub(super) fn put_back(lease: &Lease, before: Record, now: Duration) -> Self {
-        let Record { token, attempt, state, .. } = before;
-        let state = match state {
-            State::Failed(outcome) => SlotState::Failed(outcome.as_ref().map(frame)),
-            State::Pending { .. } | State::Success(_) => {
-                SlotState::Pending { lapses: now, waiters: None }
-            }
-        };
-        Self { token, attempt, state, ..Self::pending(lease, now) }
-    }
-
-    pub(super) fn claim(&self) -> Claim {
-        let Self { scope, expires, .. } = *self;
-        Claim { scope, expires, bytes: Claim::bytes(self.state.len()) }
-    }
-
-    pub(super) fn is_pending_under(&self, lease: &Lease) -> bool {
-        self.token == lease.token && matches!(self.state, SlotState::Pending { .. })
-    }
-
-    fn renew(&mut self, lease: &Lease, now: Duration) {
-        if let SlotState::Pending { lapses, .. } = &mut self.state {
-            *lapses = now.saturating_add(lease.lease);
-            self.expires = now.saturating_add(lease.retention);
-        }
-    }
-
-    pub(super) fn record(&self, now: Duration) -> Result<Record, StoreError> {
-        let state = match &self.state {
-            SlotState::Pending { lapses, .. } => State::Pending { abandoned: *lapses <= now },
-            SlotState::Success(frame) => State::Success(outcome(frame)?),
-            SlotState::Failed(frame) => State::Failed(frame.as_ref().map(outcome).transpose()?),
-        };
-        Ok(Record::new(self.fingerprint, self.attempt, self.token, state))
-    }
-
-    /// For a pending record: a future that resolves when it is settled, and when its lease lapses.
-    pub(super) fn wait(&mut self) -> Option<(OwnedNotified, Duration)> {
-        let SlotState::Pending { lapses, waiters } = &mut self.state else {
-            return None;
-        };
-        // Made under the lock, it hears of every change from here on, polled or not.
-        let settled = Arc::clone(waiters.get_or_insert_default()).notified_owned();
-        Some((settled, *lapses))
-    }
-
-    fn wake(&self) {
-        if let SlotState::Pending { waiters: Some(waiters), .. } = &self.state {
-            waiters.notify_waiters();
-        }
-    }
-}
-
-impl SlotState {
-    /// The length of the response, in bytes.
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Pending { .. } | Self::Failed(None) => 0,
-            Self::Success(frame) | Self::Failed(Some(frame)) => frame.len(),
-        }
-    }
-}
-
-/// The frame in an allocation of its own size, because a record lives long.
-pub(super) fn frame(outcome: &Outcome) -> Bytes {
-    outcome.encode().into_boxed_slice().into()
-}
-
-fn outcome(frame: &Bytes) -> Result<Outcome, StoreError> {
-    Outcome::decode(frame.clone())
-        .map_err(|error| StoreError::with_source(StoreErrorKind::Corrupt, error))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::claim::Claim;
 use super::hash::Secret;
 use super::hold;
 use super::limits::Limit;
+use super::second::Second;
 use super::sync::{Mutex, MutexGuard};
 use crate::record::key::ScopeDigest;
 
@@ -41,13 +42,16 @@ impl Shares {
     }
 
     /// `None` if the callers are not distinguished.
-    #[allow(clippy::cast_possible_truncation)] // Any bits of the hash will do.
     pub(super) fn of(&self, scope: ScopeDigest) -> Option<HeldShare<'_>> {
         if scope == ScopeDigest::UNSET {
             return None;
         }
-        let index = (self.secret.hash_one(scope) >> 32) as usize & (self.parts.len() - 1);
-        Some(HeldShare { part: hold(&self.parts[index]), scope })
+        Some(HeldShare { part: hold(&self.parts[self.index(scope)]), scope })
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // Any bits of the hash will do.
+    pub(super) fn index(&self, scope: ScopeDigest) -> usize {
+        (self.secret.hash_one(scope) >> 32) as usize & (self.parts.len() - 1)
     }
 
     /// How many scopes there are.
@@ -79,8 +83,7 @@ impl HeldShare<'_> {
     pub(super) fn replace(&mut self, before: &Claim, after: &Claim) {
         if let Some(share) = self.part.get_mut(&self.scope) {
             share.bytes = share.bytes - before.bytes + after.bytes;
-            share.expiries.remove(before.expires);
-            share.expiries.add(after.expires);
+            share.expiries.replace(before.expires, after.expires);
         }
     }
 
@@ -95,6 +98,12 @@ impl HeldShare<'_> {
         }
     }
 
+    /// How many scopes there are in its map, and for how many there is a place without growth.
+    #[cfg(test)]
+    pub(super) fn map_size(&self) -> (usize, usize) {
+        (self.part.len(), self.part.capacity())
+    }
+
     /// When the next record of the scope expires, rounded up to a second.
     pub(super) fn next_expiry(&self) -> Option<Duration> {
         self.part.get(&self.scope)?.expiries.first()
@@ -104,19 +113,26 @@ impl HeldShare<'_> {
 /// How many records expire in which second, in order. Most records are added at the end and removed
 /// at the front, which costs the same however many there are.
 #[derive(Default)]
-struct Expiries(VecDeque<(u32, u32)>);
+struct Expiries(VecDeque<(Second, u32)>);
 
 impl Expiries {
     fn add(&mut self, expires: Duration) {
-        let second = second(expires);
+        let second = Second::of(expires);
         match self.find(second) {
             Ok(index) => self.0[index].1 += 1,
             Err(index) => self.0.insert(index, (second, 1)),
         }
     }
 
+    fn replace(&mut self, before: Duration, after: Duration) {
+        if Second::of(before) != Second::of(after) {
+            self.remove(before);
+            self.add(after);
+        }
+    }
+
     fn remove(&mut self, expires: Duration) {
-        let Ok(index) = self.find(second(expires)) else {
+        let Ok(index) = self.find(Second::of(expires)) else {
             return;
         };
         self.0[index].1 -= 1;
@@ -126,16 +142,10 @@ impl Expiries {
     }
 
     fn first(&self) -> Option<Duration> {
-        self.0.front().map(|(second, _)| Duration::from_secs((*second).into()))
+        self.0.front().map(|(second, _)| second.time())
     }
 
-    fn find(&self, second: u32) -> Result<usize, usize> {
+    fn find(&self, second: Second) -> Result<usize, usize> {
         self.0.binary_search_by_key(&second, |(second, _)| *second)
     }
-}
-
-/// Rounded up. No process lives to the last one.
-fn second(expires: Duration) -> u32 {
-    let up = u64::from(expires.subsec_nanos() > 0);
-    u32::try_from(expires.as_secs().saturating_add(up)).unwrap_or(u32::MAX)
 }

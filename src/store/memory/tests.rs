@@ -125,7 +125,7 @@ fn sweep(store: &MemoryStore) {
         let before = store.records();
         store.0.sweep(&key, store.0.now());
         let swept = before - store.records();
-        assert!(swept <= MOST_SWEPT);
+        assert!(swept <= search::MOST_SWEPT);
         if swept == 0 {
             return;
         }
@@ -320,4 +320,43 @@ async fn an_anonymous_record_stays_ten_minutes_and_never_less_than_two_leases() 
     acquire(&store, &request).await;
     tokio::time::advance(599 * MINUTE).await;
     assert!(store.inspect(&request.key).await.unwrap().is_some());
+}
+
+// Growth
+
+/// A map that doubles moves all its entries while others wait for its lock.
+#[tokio::test]
+async fn no_map_that_doubles_moves_more_than_a_five_hundredth_of_all_records() {
+    const RECORDS: usize = 100_000;
+    let store = MemoryStore::new();
+    let (mut of_records, mut of_scopes) = (Doublings::default(), Doublings::default());
+    for number in 0..RECORDS {
+        let request = of(tenant(&format!("tenant-{number}")), number);
+        let lease = acquire(&store, &request).await;
+        of_records.see(store.0.index(&lease.key), store.0.shard(&lease.key).map_size());
+        let shares_of_store = &store.0.capacity.shares;
+        let share = shares_of_store.of(lease.scope).unwrap();
+        of_scopes.see(shares_of_store.index(lease.scope), share.map_size());
+    }
+    for doublings in [of_records, of_scopes] {
+        assert!(doublings.most_moved >= 28, "the maps have grown: {}", doublings.most_moved);
+        assert!(doublings.most_moved <= RECORDS / 500, "{} at once", doublings.most_moved);
+    }
+}
+
+/// The maps that grow, by their index.
+#[derive(Default)]
+struct Doublings {
+    capacities: std::collections::HashMap<usize, usize>,
+    most_moved: usize,
+}
+
+impl Doublings {
+    /// Sees a map after an insertion.
+    fn see(&mut self, index: usize, (len, capacity): (usize, usize)) {
+        let before = self.capacities.insert(index, capacity);
+        if before.is_some_and(|before| before != capacity) {
+            self.most_moved = self.most_moved.max(len - 1);
+        }
+    }
 }

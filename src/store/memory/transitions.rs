@@ -6,7 +6,8 @@ use super::Inner;
 use super::claim::Claim;
 #[cfg(all(test, idempotency_loom))]
 use super::interleavings::sync::OwnedNotified;
-use super::shard::{Shard, Slot, SlotState};
+use super::shard::Shard;
+use super::slot::{Slot, SlotState};
 #[cfg(not(all(test, idempotency_loom)))]
 use super::sync::OwnedNotified;
 use crate::record::key::{ScopeDigest, StorageKey};
@@ -56,30 +57,38 @@ impl Inner {
         &self,
         key: &StorageKey,
         scope: ScopeDigest,
-        step: impl Fn(Duration) -> Result<T, StoreError>,
+        mut step: impl FnMut(Duration) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let now = self.now();
-        match step(now) {
-            Err(error) if is_full(&error) => {
+        let error = match step(now) {
+            Err(error) if self.next_expiry(&error, scope, now).is_some_and(|next| next <= now) => {
                 self.sweep(key, now);
-                step(now).map_err(|error| self.told_when(error, scope, now))
+                match step(now) {
+                    Err(error) => error,
+                    done => return done,
+                }
             }
-            result => result,
-        }
-    }
-
-    /// Tells a rejected caller when the next record expires.
-    fn told_when(&self, error: StoreError, scope: ScopeDigest, now: Duration) -> StoreError {
-        let next = match error.kind() {
-            StoreErrorKind::ScopeFull => {
-                self.capacity.shares.of(scope).and_then(|share| share.next_expiry())
-            }
-            StoreErrorKind::Full => self.next_expiry(),
-            _ => None,
+            Err(error) => error,
+            done => return done,
         };
-        match next {
+        // Tells a rejected caller when it is worth another request.
+        Err(match self.next_expiry(&error, scope, now) {
             Some(next) => error.retry_after(next.saturating_sub(now).max(SOONEST)),
             None => error,
+        })
+    }
+
+    /// When the next record expires: of the scope if its share is used up, else of the store.
+    fn next_expiry(
+        &self,
+        error: &StoreError,
+        scope: ScopeDigest,
+        now: Duration,
+    ) -> Option<Duration> {
+        match error.kind() {
+            StoreErrorKind::ScopeFull => self.capacity.shares.of(scope)?.next_expiry(),
+            StoreErrorKind::Full => self.next_of_all(now),
+            _ => None,
         }
     }
 
@@ -140,37 +149,40 @@ impl Inner {
     pub(super) fn settle(
         &self,
         lease: &Lease,
-        state: &SlotState,
+        mut state: SlotState,
         retention: Duration,
     ) -> Result<Settlement, StoreError> {
         let retention = self.capacity.limits.retention(lease.scope, lease.lease, retention);
         self.swept_if_full(&lease.key, lease.scope, |now| {
-            self.try_settle(lease, state, retention, now)
+            self.try_settle(lease, &mut state, retention, now)
         })
     }
 
+    /// Leaves `state` as it is if there is no capacity for it.
     fn try_settle(
         &self,
         lease: &Lease,
-        state: &SlotState,
+        state: &mut SlotState,
         retention: Duration,
         now: Duration,
     ) -> Result<Settlement, StoreError> {
         let expires = now.saturating_add(retention);
+        let bytes = Claim::bytes(state.len());
         let mut shard = self.shard(&lease.key);
         match shard.live(&lease.key, now, &self.capacity) {
             // The record is gone and the key is free.
             None => {
-                let slot = Slot { expires, state: state.clone(), ..Slot::pending(lease, now) };
-                self.capacity.admit_late(&slot.claim())?;
+                let mut slot = Slot::pending(lease, now);
+                self.capacity.admit_late(&Claim { expires, bytes, ..slot.claim() })?;
+                slot.settle(state, expires);
                 shard.insert(&lease.key, slot);
                 Ok(Settlement::Applied)
             }
             Some(slot) if slot.is_pending_under(lease) => {
                 let before = slot.claim();
-                let after = Claim { expires, bytes: Claim::bytes(state.len()), ..before };
-                self.capacity.replace(&before, &after)?;
-                shard.settle(&lease.key, state.clone(), expires);
+                self.capacity.replace(&before, &Claim { expires, bytes, ..before })?;
+                slot.settle(state, expires);
+                shard.changed(&lease.key, before.expires, expires);
                 Ok(Settlement::Applied)
             }
             // The same write, sent a second time.
@@ -187,7 +199,3 @@ impl Inner {
 
 /// What `Retry-After` says at least.
 const SOONEST: Duration = Duration::from_secs(1);
-
-fn is_full(error: &StoreError) -> bool {
-    matches!(error.kind(), StoreErrorKind::Full | StoreErrorKind::ScopeFull)
-}

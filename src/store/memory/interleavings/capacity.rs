@@ -7,7 +7,7 @@ use super::given::{
     counted, in_two_shards, many_asks, response, response_bytes, store, without_body,
 };
 use super::threads::{acquire, explore, spawn};
-use crate::store::memory::shard::SlotState;
+use crate::store::memory::slot::SlotState;
 use crate::store::{Reservation, Settlement, StoreErrorKind};
 
 /// Each in a shard of its own, so that only the count can reject one.
@@ -46,7 +46,7 @@ fn the_counts_of_two_shards_add_up() {
         let [one, two] = in_two_shards(&store, &asks);
         let first = acquire(&store, &one);
         assert_eq!(
-            store.settle(&first, &SlotState::Failed(Some(response())), HOUR).unwrap(),
+            store.settle(&first, SlotState::Failed(Some(response())), HOUR).unwrap(),
             Settlement::Applied
         );
         let passing = spawn(&store, &one, |store, one| {
@@ -55,7 +55,7 @@ fn the_counts_of_two_shards_add_up() {
         });
         let lease = acquire(&store, &two);
         assert_eq!(
-            store.settle(&lease, &SlotState::Success(response()), HOUR).unwrap(),
+            store.settle(&lease, SlotState::Success(response()), HOUR).unwrap(),
             Settlement::Applied
         );
         passing.join().unwrap();
@@ -76,7 +76,7 @@ fn capacity_that_is_given_back_is_neither_lost_nor_given_twice() {
         let lease = acquire(&store, &one);
         let owner = spawn(&store, &lease, |store, lease| {
             assert_eq!(
-                store.settle(lease, &SlotState::Failed(Some(response())), Duration::ZERO).unwrap(),
+                store.settle(lease, SlotState::Failed(Some(response())), Duration::ZERO).unwrap(),
                 Settlement::Applied
             );
         });

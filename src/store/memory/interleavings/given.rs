@@ -16,6 +16,7 @@ use crate::store::ReserveRequest;
 use crate::store::memory::capacity::Capacity;
 use crate::store::memory::claim::{Claim, RECORD};
 use crate::store::memory::limits::Limits;
+use crate::store::memory::search::Search;
 use crate::store::memory::shard::Shard;
 use crate::store::memory::{Inner, Secret, frame};
 
@@ -31,6 +32,7 @@ pub(super) fn store(shards: usize, max_records: usize) -> Arc<Inner> {
         shards: (0..shards).map(|_| Mutex::new(Shard::new(secret))).collect(),
         secret,
         capacity: Capacity::new(shards, secret, Limits::new(max_records, usize::MAX)),
+        search: Search::default(),
         id: 0,
         tokens: AtomicU64::new(1),
         start: Instant::now(),

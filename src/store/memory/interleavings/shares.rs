@@ -4,7 +4,7 @@ use super::HOUR;
 use super::given::{counted, in_two_shards, many_asks, response, response_bytes, scope, store};
 use super::threads::{acquire, explore, spawn};
 use crate::store::memory::Inner;
-use crate::store::memory::shard::SlotState;
+use crate::store::memory::slot::SlotState;
 use crate::store::{Reservation, ReserveRequest, Settlement, StoreErrorKind};
 
 /// Two keys of one scope, each in a shard of its own, and capacity for one of them.
@@ -48,7 +48,7 @@ fn a_share_that_ends_does_not_take_a_new_record_along() {
         });
         let second = acquire(&store, &two);
         assert_eq!(
-            store.settle(&second, &SlotState::Success(response()), HOUR).unwrap(),
+            store.settle(&second, SlotState::Success(response()), HOUR).unwrap(),
             Settlement::Applied
         );
         owner.join().unwrap();

@@ -1,9 +1,11 @@
 use http::{HeaderMap, Method};
 
 use super::*;
+use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{IdempotencyKey, Scope};
 use crate::store::memory::limits::Limits;
-use crate::store::{ReserveRequest, RetryFailed};
+use crate::store::memory::slot::SlotState;
+use crate::store::{ReserveRequest, RetryFailed, Token};
 
 /// The queue of expiries is not part of what the store counts, so only here can it be seen to stay
 /// small.
@@ -19,12 +21,12 @@ fn places_in_the_queue_do_not_add_up() {
     for round in 0..10_000 {
         let now = Duration::from_millis(round);
         shard.insert(&lease.key, Slot::pending(&lease, now));
-        shard.settle(&lease.key, SlotState::Failed(None), now + Duration::from_secs(1));
+        settle(&mut shard, &lease, now + Duration::from_secs(1));
         shard.replace(&lease.key, Slot::pending(&lease, now));
         shard.remove(&lease.key, &capacity);
         assert!(shard.expiries.len() <= 2 * shard.slots.len() + 66, "{}", shard.expiries.len());
     }
-    let places = shard.expiries.iter().filter(|Reverse((_, key))| *key == bystander.key);
+    let places = shard.expiries.iter().filter(|Reverse((_, key))| *key == name(&bystander.key));
     assert!(places.count() >= 1, "a record lost its place in the queue");
 }
 
@@ -37,7 +39,7 @@ fn a_record_that_ends_sooner_than_it_was_to_is_swept_in_time() {
     let slot = Slot::pending(&lease, Duration::ZERO);
     assert!(capacity.admit(&slot.claim()).is_ok());
     shard.insert(&lease.key, slot);
-    shard.settle(&lease.key, SlotState::Failed(None), Duration::from_secs(5));
+    settle(&mut shard, &lease, Duration::from_secs(5));
 
     shard.sweep(Duration::from_millis(4999), usize::MAX, &capacity);
     assert_eq!((shard.slots.len(), capacity.records()), (1, 1));
@@ -60,6 +62,14 @@ fn a_record_that_ends_later_than_it_was_to_is_not_swept_before() {
     assert_eq!(shard.slots.len(), 1);
     shard.sweep(lease.retention * 3 / 2, usize::MAX, &capacity);
     assert_eq!((shard.slots.len(), capacity.records()), (0, 0));
+}
+
+fn settle(shard: &mut Shard, lease: &Lease, expires: Duration) {
+    if let Some(slot) = shard.slots.get_mut(&name(&lease.key)) {
+        let before = slot.expires;
+        slot.settle(&mut SlotState::Failed(None), expires);
+        shard.changed(&lease.key, before, expires);
+    }
 }
 
 #[allow(clippy::unwrap_used)]
