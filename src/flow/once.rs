@@ -106,10 +106,6 @@ impl<T> Done<T> {
 }
 
 /// How one operation ended for its caller.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for a moment, and a box would cost more than the move"
-)]
 pub(crate) enum Ended<T, E> {
     Responded(T),
     /// The operation ran, but no record of this layer guards it.

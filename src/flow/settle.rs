@@ -25,10 +25,6 @@ pub(super) enum WriteResult {
 }
 
 /// The result of all writes, as it concerns the client.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for a moment, and a box would cost more than the move"
-)]
 pub(super) enum SettleResult {
     /// The end of the attempt is in the store, or its write is retried in the background.
     Stored,
