@@ -6,11 +6,10 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, NoTls, Statement};
 
 /// The claim, as a statement of its own. The store sends it in the text of the `BEGIN`.
-const CLAIM: &str = "SELECT set_config('idempotency.claim', CASE \
-    WHEN NOT pg_try_advisory_xact_lock($1::bigint # records) THEN 'same' \
-    WHEN pg_try_advisory_xact_lock($2::bigint # records) THEN 'mine' ELSE 'another' END, true), \
-    set_config('idempotency.lock_timeout', current_setting('lock_timeout'), true), \
-    set_config('lock_timeout', '1500', true) \
+const CLAIM: &str = "SELECT set_config('idempotency.claim', \
+    CASE WHEN pg_try_advisory_xact_lock($1::bigint # records) THEN \
+    CASE WHEN pg_try_advisory_xact_lock($2::bigint # records) THEN current_setting('lock_timeout') \
+    ELSE 'another' END ELSE 'same' END, true), set_config('lock_timeout', '1500', true) \
     FROM (SELECT 'idempotency_records'::regclass::oid::bigint << 32 AS records) AS one";
 const PAY: &str = "INSERT INTO payments (amount, receiver) VALUES ($1, $2)";
 
@@ -81,7 +80,8 @@ impl Driver {
         begun.unwrap();
         claimed.unwrap();
         let looked = looked.unwrap();
-        assert_eq!(looked.get::<_, &str>("claim"), "mine");
+        // The lock timeout of the session: the key is this attempt's own.
+        assert_eq!(looked.get::<_, &str>("claim"), "0");
         assert_eq!(looked.get::<_, Option<&str>>("status"), None);
 
         self.client.execute(&self.pay, &[&1200_i64, &"acct_2"]).await.unwrap();

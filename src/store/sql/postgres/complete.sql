@@ -14,7 +14,7 @@ SELECT
   $1::bytea, $2::bytea, $3::text, now, now, now + $4::bigint * interval '1 ms',
   $5::bigint::integer, $6::bytea, $7::bytea, $8::text, $9::bytea, $10::text, $11::bytea, $12::bigint
 FROM (SELECT clock_timestamp() AS now) AS clock
-WHERE (extract(epoch FROM transaction_timestamp()) * 1000000)::bigint = $14::bigint
+WHERE (date_part('epoch', transaction_timestamp()) * 1000000)::bigint = $14::bigint
   AND '{records}'::regclass::oid::bigint = $15::bigint
 ON CONFLICT (key) DO UPDATE SET
   token = excluded.token, status = excluded.status, lease_until = NULL,

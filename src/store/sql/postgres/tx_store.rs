@@ -18,10 +18,12 @@ use crate::store::{
     Settlement, Store, StoreError, StoreErrorKind, Token,
 };
 
+mod begin;
 mod claim;
 mod isolation;
 mod settle;
 
+use begin::TableNumber;
 use claim::Claim;
 use isolation::Isolated;
 pub use isolation::Isolation;
@@ -35,6 +37,7 @@ pub struct PostgresTxStore {
     claims: Claims,
     canceller: Arc<Canceller>,
     isolated: Isolated,
+    number: TableNumber,
     commits: fn(StatusCode) -> bool,
 }
 
@@ -74,6 +77,7 @@ impl PostgresStore {
             claims: Claims::default(),
             canceller: Canceller::new(),
             isolated: Isolated::default(),
+            number: TableNumber::default(),
             commits: below_400,
         }
     }

@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, PgPool};
 use tower_idempotency::PostgresStore;
 use tower_idempotency::store::{
-    Identifier, Lease, Outcome, Settlement, Store, StoreErrorKind, StoredBody,
+    Identifier, Lease, Outcome, Reservation, Settlement, Store, StoreErrorKind, StoredBody,
 };
 
 use crate::support::patiently;
@@ -445,4 +445,25 @@ async fn a_sweeper_goes_on_after_an_error_and_ends_with_the_pool() {
         tokio::spawn(PostgresStore::new(closing.clone()).sweep_every(Duration::from_millis(1)));
     closing.close().await;
     patiently(sweeper).await.unwrap();
+}
+
+/// The advisory locks belong to the table, whose number the store remembers.
+#[tokio::test]
+async fn an_attempt_claims_its_key_in_a_table_that_was_made_anew() {
+    let server = PostgresServer::start_migrated();
+    let pool = server.pool();
+    let store = PostgresStore::new(pool.clone()).in_transaction();
+    for key in ["first", "second"] {
+        let lease = acquired(store.reserve(&request(key)).await.unwrap());
+        assert_eq!(store.release(&lease).await.unwrap(), Settlement::Applied);
+    }
+    run(&pool, "DROP TABLE idempotency_records").await;
+    store.migrate().await.unwrap();
+
+    let lease = acquired(store.reserve(&request("key")).await.unwrap());
+    let of_another_process = server.store().in_transaction();
+    let found = of_another_process.reserve(&request("key")).await.unwrap();
+    assert!(matches!(found, Reservation::Found(_)), "the key is in flight");
+    let settled = store.complete(&lease, &outcome(201, 10), Duration::from_mins(1)).await.unwrap();
+    assert_eq!(settled, Settlement::Applied);
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use ::sqlx::postgres::PgRow;
-use ::sqlx::{AssertSqlSafe, Postgres, Row as _, SqlSafeStr as _, SqlStr};
+use ::sqlx::{Postgres, Row as _};
 
 use super::PostgresTxStore;
+use super::begin::Begin;
 use crate::record::digest::Framed;
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::StorageKey;
@@ -83,53 +84,43 @@ impl PostgresTxStore {
         mut open: Open<Postgres>,
         request: &ReserveRequest,
     ) -> Result<(Open<Postgres>, Looked), StoreError> {
-        open.begin_again(self.begin(request)).await.map_err(not_begun)?;
-        let row = match self.look(&mut open, &request.key, request.fingerprint).await {
-            Ok(row) => row,
-            Err(error) => {
-                open.cancel(None).await;
-                return Err(not_begun(error));
+        loop {
+            let number = self.number.get();
+            let begin = self.begin(request, number);
+            open.begin_again(begin.statement(&self.store.names)).await.map_err(not_begun)?;
+            let row = match self.look(&mut open, &request.key, begin.of_key).await {
+                Ok(row) => row,
+                Err(error) => {
+                    open.cancel(None).await;
+                    return Err(not_begun(error));
+                }
+            };
+            let row = row.ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt))?;
+            let looked = Looked::read(&row)?;
+            if self.number.learn(number, looked.mark.records) {
+                self.isolated.learn(looked.is_serializable);
+                open.mark = looked.mark;
+                let running = Running { backend: looked.backend, mark: looked.mark.began };
+                open.cancel_by(self.canceller.of(&self.store.pool.inner, running));
+                return Ok((open, looked));
             }
-        };
-        let row = row.ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt))?;
-        let looked = Looked::read(&row)?;
-        self.isolated.learn(looked.is_serializable);
-        open.mark = looked.mark;
-        let running = Running { backend: looked.backend, mark: looked.mark.began };
-        open.cancel_by(self.canceller.of(&self.store.pool.inner, running));
-        Ok((open, looked))
+            open = open.rollback().await.map_err(not_begun)?;
+        }
     }
 
-    /// Begins a transaction and claims the key in it, in one round trip. The claim is two advisory
-    /// locks: of the key with the fingerprint, and then of the key. A transaction that gets the
-    /// first and finds the second taken knows that another request has it, because the same request
-    /// would have the first.
-    ///
-    /// Both are locks of the table itself, however its name was written, so a key in another table
-    /// is another key.
-    fn begin(&self, request: &ReserveRequest) -> SqlStr {
+    fn begin(&self, request: &ReserveRequest, number: Option<i64>) -> Begin {
         let [of_key, of_request] = locks(&request.key, request.fingerprint);
-        let (clause, records) = (self.isolated.clause(), &self.store.names);
         let patience = patience(self.store.pool.timeout.get());
-        AssertSqlSafe(format!(
-            "BEGIN{clause}; SELECT set_config('idempotency.claim', CASE \
-             WHEN NOT pg_try_advisory_xact_lock('{of_request}'::bigint # records) THEN 'same' \
-             WHEN pg_try_advisory_xact_lock('{of_key}'::bigint # records) THEN 'mine' ELSE 'another' END, true), \
-             set_config('idempotency.lock_timeout', current_setting('lock_timeout'), true), \
-             set_config('lock_timeout', '{patience}', true) \
-             FROM (SELECT '{records}'::regclass::oid::bigint << 32 AS records) AS one"
-        ))
-        .into_sql_str()
+        Begin { clause: self.isolated.clause(), number, of_key, of_request, patience }
     }
 
     /// Looks for the record of the key, and identifies the transaction.
-    pub(super) async fn look(
+    async fn look(
         &self,
         open: &mut Open<Postgres>,
         key: &StorageKey,
-        fingerprint: Fingerprint,
+        of_key: i64,
     ) -> Result<Option<PgRow>, ::sqlx::Error> {
-        let [of_key, _] = locks(key, fingerprint);
         let values = [Value::key(key), Value::Number(Some(of_key))];
         self.store.statements.claim.run(open.connection_mut(), &values).await
     }
@@ -156,6 +147,7 @@ fn lock(key: &StorageKey, fingerprint: &[u8]) -> i64 {
 
 /// The columns of `claim.sql`.
 struct Looked {
+    /// `same`, `another`, or the lock timeout of the session.
     claim: String,
     backend: i32,
     mark: Mark,
@@ -183,14 +175,14 @@ impl Looked {
     fn claim(self, request: &ReserveRequest) -> Claim {
         match (self.found, &*self.claim) {
             (Some(found), _) if !found.yields_to(request) => Claim::Found(found),
-            (_, "mine") if self.is_read_only => Claim::ReadOnly,
-            (found, "mine") => match self.forbidden {
+            (None, "another") => Claim::OtherRuns,
+            // The record under the key belongs to the same request.
+            (_, "same" | "another") => Claim::SameRuns,
+            _ if self.is_read_only => Claim::ReadOnly,
+            (found, _) => match self.forbidden {
                 Some(role) => Claim::MayNotWrite(role),
                 None => Claim::Mine(found),
             },
-            (None, "another") => Claim::OtherRuns,
-            // The record under the key belongs to the same request.
-            _ => Claim::SameRuns,
         }
     }
 }

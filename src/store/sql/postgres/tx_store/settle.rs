@@ -101,7 +101,8 @@ impl PostgresTxStore {
         mut open: Open<Postgres>,
         lease: &Lease,
     ) -> Result<StoreError, StoreError> {
-        let row = self.look(&mut open, &lease.key, lease.fingerprint).await.map_err(not_written)?;
+        let whose = self.store.statements.whose.run(open.connection_mut(), &[]).await;
+        let row = whose.map_err(not_written)?;
         let found = row.as_ref().map(mark).transpose().map_err(store_error)?.unwrap_or_default();
         if found.began != open.mark.began {
             return self.was_ended(open, lease).await;
