@@ -7,11 +7,7 @@
 //! Here a map has the waits in the order of their deadlines, and a task sleeps until the first one.
 //! If that wait has ended by then, the task sleeps until the next one. So it wakes about once per
 //! bound, and not once per wait.
-//!
-//! A wait around another one needs no entry of its own while the inner one ends first. The layer
-//! limits each operation of a store, and a store its commands, mostly by the same bound.
 
-use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::mem::replace;
@@ -41,9 +37,6 @@ thread_local! {
         static THREADS: AtomicUsize = AtomicUsize::new(0);
         THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS
     };
-
-    /// The wait that is pending inside of the operation that this thread polls.
-    static INNER: Cell<Option<Inner>> = const { Cell::new(None) };
 }
 
 /// The waits of one runtime. Another runtime has its own, because its threads may be blocked.
@@ -55,13 +48,6 @@ struct Queue {
     wakes: Option<Instant>,
     /// A wait ends earlier than the task expects.
     earlier: Arc<Notify>,
-}
-
-/// A wait that is pending inside of another one.
-#[derive(Clone, Copy)]
-struct Inner {
-    begun: Instant,
-    ends: Instant,
 }
 
 /// The deadline of a wait, and its number, because several may have one deadline.
@@ -136,8 +122,6 @@ impl Wait {
 impl Drop for Wait {
     fn drop(&mut self) {
         self.in_queue(|queue| queue.waits.remove(&self.key));
-        // The wait around it may have relied on it in this poll.
-        INNER.set(None);
     }
 }
 
@@ -209,16 +193,13 @@ pin_project! {
         #[pin]
         operation: F,
         bound: Duration,
-        // When the operation was first pending, and its deadline.
-        pending: Option<Inner>,
-        // `None` while a wait inside of the operation ends earlier.
         wait: Option<Wait>,
     }
 }
 
 /// Limits the time of an operation. The clock is read only if the operation does not end at once.
 pub(crate) fn within<F>(bound: Duration, operation: F) -> Within<F> {
-    Within { operation, bound, pending: None, wait: None }
+    Within { operation, bound, wait: None }
 }
 
 impl<F: Future> Future for Within<F> {
@@ -227,25 +208,17 @@ impl<F: Future> Future for Within<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
         let this = self.project();
-        INNER.set(None);
         if let Poll::Ready(output) = this.operation.poll(cx) {
             *this.wait = None;
             return Poll::Ready(Some(output));
         }
-        let inner = INNER.get();
-        let own = *this.pending.get_or_insert_with(|| {
-            let begun = inner.map_or_else(Instant::now, |inner| inner.begun);
-            Inner { begun, ends: begun + (*this.bound).min(LONGEST_WAIT) }
-        });
-        let is_over = match (&mut *this.wait, inner) {
-            (Some(wait), _) => wait.is_over(cx.waker()),
-            (None, Some(inner)) if inner.ends <= own.ends => return Poll::Pending,
-            (None, _) => {
-                *this.wait = Wait::until(own.ends, cx.waker());
-                this.wait.is_none()
-            }
+        let is_over = if let Some(wait) = this.wait {
+            wait.is_over(cx.waker())
+        } else {
+            let at = Instant::now() + (*this.bound).min(LONGEST_WAIT);
+            *this.wait = Wait::until(at, cx.waker());
+            this.wait.is_none()
         };
-        INNER.set((!is_over).then_some(own));
         if is_over { Poll::Ready(None) } else { Poll::Pending }
     }
 }

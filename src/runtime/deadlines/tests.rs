@@ -72,84 +72,16 @@ async fn a_wait_that_is_dropped_leaves_nothing() {
     assert!(timeout(Duration::from_millis(1), wait).await.is_err());
     assert!(tells.await.is_err());
     advance(2 * SECOND).await;
-    assert_eq!(waits(), 0);
-}
-
-/// The number of waits of this runtime.
-fn waits() -> usize {
-    let id = Handle::current().id();
-    let of = |queues: &Mutex<Vec<Queue>>| {
-        let queues = lock(queues);
-        let own = queues.iter().filter(|queue| queue.runtime == id);
-        own.map(|queue| queue.waits.len()).sum::<usize>()
-    };
-    QUEUES.iter().map(of).sum()
-}
-
-async fn poll_once<F: Future>(wait: &mut Pin<Box<F>>) -> Poll<F::Output> {
-    std::future::poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_wait_around_one_that_ends_first_has_no_entry_of_its_own() {
-    let inner = within(SECOND, pending::<()>());
-    let mut outer = Box::pin(within(SECOND, within(2 * SECOND, inner)));
-    assert!(poll_once(&mut outer).await.is_pending());
-    assert_eq!(waits(), 1);
-    let begun = Instant::now();
-    assert_eq!(outer.await, Some(Some(None)));
-    assert!(begun.elapsed() < 2 * SECOND);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_wait_around_one_that_ends_later_ends_first() {
-    let mut outer = Box::pin(within(SECOND, within(2 * SECOND, pending::<()>())));
-    assert!(poll_once(&mut outer).await.is_pending());
-    assert_eq!(waits(), 2);
-    assert_eq!(outer.await, None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_wait_whose_inner_waits_have_ended_ends_at_its_own_deadline() {
-    let begun = Instant::now();
-    let operation = async {
-        for _ in 0..2 {
-            assert_eq!(within(SECOND, pending::<()>()).await, None);
-        }
-        pending::<()>().await;
-    };
-    assert_eq!(within(3 * SECOND, operation).await, None);
-    assert!((3 * SECOND..4 * SECOND).contains(&begun.elapsed()));
-}
-
-/// The inner wait is pending and dropped within one poll of the outer one.
-#[tokio::test(start_paused = true)]
-async fn a_wait_does_not_rely_on_an_inner_one_that_was_dropped() {
-    let operation = async {
-        tokio::select! {
-            biased;
-            _ = within(SECOND, pending::<()>()) => unreachable!(),
-            () = ready(()) => {}
-        }
-        pending::<()>().await;
-    };
-    let outer = within(2 * SECOND, operation);
-    assert_eq!(timeout(3 * SECOND, outer).await, Ok(None));
-}
-
-/// A wait beside the operation is not one inside of it.
-#[tokio::test(start_paused = true)]
-async fn a_wait_does_not_rely_on_one_beside_it() {
-    let mut beside = Box::pin(within(SECOND, pending::<()>()));
-    let mut wait = Box::pin(within(SECOND, pending::<()>()));
-    let both = std::future::poll_fn(|cx| {
-        assert!(beside.as_mut().poll(cx).is_pending());
-        Poll::Ready(wait.as_mut().poll(cx).is_pending())
-    });
-    assert!(both.await);
-    assert_eq!(waits(), 2);
-    drop(beside);
-    assert_eq!(timeout(2 * SECOND, wait).await, Ok(None));
+    let left: usize = QUEUES
+        .iter()
+        .flat_map(|queues| {
+            let id = Handle::current().id();
+            let queues = lock(queues);
+            let own = queues.iter().filter(|queue| queue.runtime == id);
+            own.map(|queue| queue.waits.len()).collect::<Vec<_>>()
+        })
+        .sum();
+    assert_eq!(left, 0);
 }
 
 #[test]
@@ -267,4 +199,47 @@ fn a_wait_that_a_waker_holds_does_not_lock_up_when_its_runtime_has_ended() {
         done.send(()).unwrap();
     });
     assert!(ends.recv_timeout(Duration::from_secs(10)).is_ok(), "the thread has locked itself out");
+}
+
+async fn poll_once<F: Future>(wait: &mut Pin<Box<F>>) -> Poll<F::Output> {
+    std::future::poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await
+}
+
+/// A wait around another one must not rely on it. The inner one may move to a task, end there, or
+/// have begun long before.
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_although_one_inside_of_it_moves_to_another_task() {
+    let operation = async {
+        let mut inner = Box::pin(within(SECOND, pending::<()>()));
+        assert!(poll_once(&mut inner).await.is_pending());
+        tokio::spawn(inner);
+        pending::<()>().await;
+    };
+    assert_eq!(timeout(60 * SECOND, within(2 * SECOND, operation)).await, Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_although_another_task_drops_one_inside_of_it() {
+    let shared = Arc::new(Mutex::new(Some(Box::pin(within(SECOND, pending::<()>())))));
+    let own = Arc::clone(&shared);
+    let operation = std::future::poll_fn(move |cx| match lock(&own).as_mut() {
+        Some(inner) => inner.as_mut().poll(cx).map(drop),
+        None => Poll::Pending,
+    });
+    let outer = tokio::spawn(timeout(60 * SECOND, within(2 * SECOND, operation)));
+    sleep(SECOND / 2).await;
+    drop(lock(&shared).take());
+    assert_eq!(outer.await.unwrap(), Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_around_one_that_began_earlier_has_its_whole_time() {
+    let work = async {
+        sleep(6 * SECOND).await;
+        7
+    };
+    let mut inner = Box::pin(within(10 * SECOND, work));
+    assert!(poll_once(&mut inner).await.is_pending());
+    advance(5 * SECOND).await;
+    assert_eq!(within(2 * SECOND, inner).await, Some(Some(7)));
 }
