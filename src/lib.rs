@@ -85,8 +85,8 @@
 //! |---|---|
 //! | `idempotency_requests_total` | `result`: `executed`, `replayed`, `unguarded`, or the [code](Rejection::code) of a rejection |
 //! | `idempotency_attempts_total` | `previous`: `none`, `failed`, `abandoned` |
-//! | `idempotency_settled_total` | `operation`: `complete`, `fail`, `release`; `result`: `kept`, `lease_lost`, `repeated` (in the background), `not_committed` |
-//! | `idempotency_repeated_total` | `operation` as above; `result`: `kept`, `lease_lost`, `given_up` |
+//! | `idempotency_settled_total` | `operation`: `complete`, `fail`, `release`; `result`: `stored`, `lease_lost`, `retried` (in the background), `not_committed` |
+//! | `idempotency_retried_writes_total` | `operation` as above; `result`: `stored`, `lease_lost`, `given_up` |
 //! | `idempotency_leases_lost_total` | `cause`: `taken` by another attempt, `lapsed` because it could not be renewed |
 //! | `idempotency_store_errors_total` | `operation`: also `reserve`, `renew`, `wait_for_change`, `inspect`; `kind`: `unavailable`, `timeout`, `full`, `scope_full`, `configuration`, `corrupt`, `decrypt`, `rejected`, `conflict`, `transaction_lost` |
 //!

@@ -30,20 +30,20 @@ pub(crate) fn attempt(previous: Option<PreviousAttempt>) {
     .increment(1);
 }
 
-/// The record of an attempt was settled: `kept`, `lease_lost`, `not_committed`, or `repeated` in
+/// The record of an attempt was settled: `stored`, `lease_lost`, `not_committed`, or `retried` in
 /// the background.
 pub(crate) fn settled(operation: &'static str, result: &'static str) {
-    let settled = if (operation, result) == ("complete", "kept") {
-        counter!("idempotency_settled_total", "operation" => "complete", "result" => "kept")
+    let settled = if (operation, result) == ("complete", "stored") {
+        counter!("idempotency_settled_total", "operation" => "complete", "result" => "stored")
     } else {
         counter!("idempotency_settled_total", "operation" => operation, "result" => result)
     };
     settled.increment(1);
 }
 
-/// The retries of a write in the background ended: `kept`, `lease_lost` or `given_up`.
+/// The retries of a write in the background ended: `stored`, `lease_lost` or `given_up`.
 pub(crate) fn retried(operation: &'static str, result: &'static str) {
-    counter!("idempotency_repeated_total", "operation" => operation, "result" => result)
+    counter!("idempotency_retried_writes_total", "operation" => operation, "result" => result)
         .increment(1);
 }
 

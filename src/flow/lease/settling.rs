@@ -35,10 +35,10 @@ impl<St: Store> OwnedLease<St> {
         async move {
             let (word, written) = (end.word(), self.live.write_once(&end).await);
             let result = match &written {
-                WriteResult::Applied => "kept",
+                WriteResult::Applied => "stored",
                 WriteResult::LeaseLost => "lease_lost",
                 WriteResult::Failed(_) if self.is_transaction() => "not_committed",
-                WriteResult::Failed(_) => "repeated",
+                WriteResult::Failed(_) => "retried",
             };
             telemetry::settled(word, result);
             match written {
@@ -87,9 +87,9 @@ impl<St: Store> OwnedLease<St> {
             tokio::time::sleep(pause).await;
             pause = (2 * pause).min(LONGEST_PAUSE);
             match self.live.write_once(&end).await {
-                WriteResult::Applied => break "kept",
+                WriteResult::Applied => break "stored",
                 // The record that was to be released is gone.
-                WriteResult::LeaseLost if matches!(end, SettleAs::Release) => break "kept",
+                WriteResult::LeaseLost if matches!(end, SettleAs::Release) => break "stored",
                 WriteResult::LeaseLost => break "lease_lost",
                 // Without a record the operation would run again, and a store can be full for a
                 // long time.
@@ -107,7 +107,7 @@ impl<St: Store> OwnedLease<St> {
         };
         telemetry::retried(end.word(), ended);
         let key = &lease.key;
-        if ended == "kept" {
+        if ended == "stored" {
             tracing::info!(%key, "response stored after retry");
         } else {
             tracing::error!(

@@ -57,7 +57,7 @@ fn every_guarded_request_is_counted_by_what_became_of_it() {
             ("idempotency_requests_total result=idempotency_key_invalid", 1),
             ("idempotency_requests_total result=idempotency_key_reused", 1),
             ("idempotency_requests_total result=replayed", 2),
-            ("idempotency_settled_total operation=complete result=kept", 1),
+            ("idempotency_settled_total operation=complete result=stored", 1),
         ],
     );
 }
@@ -93,8 +93,8 @@ fn attempts_are_counted_by_what_the_one_before_came_to() {
             ("idempotency_attempts_total previous=none", 1),
             ("idempotency_requests_total result=executed", 3),
             ("idempotency_requests_total result=idempotency_store_unavailable", 1),
-            ("idempotency_settled_total operation=complete result=kept", 2),
-            ("idempotency_settled_total operation=fail result=kept", 1),
+            ("idempotency_settled_total operation=complete result=stored", 2),
+            ("idempotency_settled_total operation=fail result=stored", 1),
             ("idempotency_store_errors_total operation=reserve kind=timeout", 1),
         ],
     );
@@ -125,11 +125,11 @@ fn what_goes_wrong_with_the_store_is_counted() {
         &counters,
         &[
             ("idempotency_attempts_total previous=none", 1),
-            ("idempotency_repeated_total operation=complete result=kept", 1),
             ("idempotency_requests_total result=executed", 1),
             ("idempotency_requests_total result=replayed", 1),
             ("idempotency_requests_total result=unguarded", 1),
-            ("idempotency_settled_total operation=complete result=repeated", 1),
+            ("idempotency_retried_writes_total operation=complete result=stored", 1),
+            ("idempotency_settled_total operation=complete result=retried", 1),
             ("idempotency_store_errors_total operation=complete kind=unavailable", 1),
             ("idempotency_store_errors_total operation=reserve kind=unavailable", 1),
         ],
@@ -153,7 +153,8 @@ fn a_renewal_that_finds_the_response_of_its_own_attempt_is_not_a_lost_lease() {
         store.called(Operation::Complete, before + 1).await;
         tokio::task::yield_now().await;
     });
-    assert_eq!(counters.get("idempotency_repeated_total operation=complete result=kept"), Some(&1));
+    let retried = "idempotency_retried_writes_total operation=complete result=stored";
+    assert_eq!(counters.get(retried), Some(&1));
     assert!(!counters.keys().any(|name| name.contains("leases_lost")), "{counters:?}");
 }
 
