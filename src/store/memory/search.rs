@@ -1,5 +1,6 @@
 //! What a full store does before it rejects a new key: it looks through all shards.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::second::Second;
@@ -28,6 +29,14 @@ impl Inner {
         let next = self.shards.iter().filter_map(|shard| hold(shard).next_expiry()).min();
         *last = Some((second, next));
         next
+    }
+
+    /// Takes expired records out of one shard after the other, one with each new key. So none has to
+    /// wait until a key of its own shard comes.
+    pub(super) fn sweep_in_turn(&self, now: Duration) {
+        let keys = self.tokens.load(Ordering::Relaxed);
+        let turn = usize::try_from(keys % self.shards.len() as u64).unwrap_or_default();
+        hold(&self.shards[turn]).sweep(now, 2, &self.capacity);
     }
 
     /// Takes expired records out of the shards, that of the key first: the last resort before a

@@ -33,6 +33,8 @@ impl Inner {
             let slot = Slot::pending(&lease, now);
             self.capacity.admit(&slot.claim())?;
             shard.insert(&lease.key, slot);
+            drop(shard);
+            self.sweep_in_turn(now);
             return Ok(Reservation::Acquired(lease));
         };
         let found = slot.record(now)?;
