@@ -8,6 +8,7 @@ use http::request::Parts;
 use tower_layer::Layer;
 
 use crate::flow::shared::Shared;
+use crate::flow::telemetry;
 use crate::layer::service::Idempotency;
 use crate::record::key::IntoScope;
 use crate::record::secret::SecretKey;
@@ -65,7 +66,11 @@ pub struct IdempotencyLayer<St> {
 impl<St: Store> IdempotencyLayer<St> {
     /// Makes a layer that guards POST and PATCH requests with a key, and stores its records in
     /// `store`.
+    ///
+    /// With the feature `metrics` it also describes its counters. A recorder that is installed
+    /// later counts as well, but has no descriptions.
     pub fn new(store: St) -> Self {
+        telemetry::describe();
         Self { config: Arc::default(), shared: Arc::new(Shared::new(store)) }
     }
 

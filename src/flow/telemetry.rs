@@ -1,8 +1,29 @@
 //! Counters through the facade `metrics`. No label contains a key, a scope or a path.
 
-use metrics::counter;
+use metrics::{Unit, counter, describe_counter};
 
 use crate::store::{PreviousAttempt, StoreErrorKind};
+
+/// Tells the recorder what each counter means.
+pub(crate) fn describe() {
+    const COUNTERS: [(&str, &str); 6] = [
+        ("idempotency_requests_total", "Guarded requests that got a response, by what it was."),
+        ("idempotency_attempts_total", "Attempts that began, by how the one before ended."),
+        ("idempotency_settled_total", "First writes of the end of an attempt, by their result."),
+        (
+            "idempotency_retried_writes_total",
+            "Writes of the end of an attempt that were retried in the background, by their result.",
+        ),
+        ("idempotency_leases_lost_total", "Leases that were lost while their attempt ran."),
+        (
+            "idempotency_store_errors_total",
+            "Operations of the store that failed, by kind of error.",
+        ),
+    ];
+    for (name, meaning) in COUNTERS {
+        describe_counter!(name, Unit::Count, meaning);
+    }
+}
 
 /// A guarded request got its response: `executed`, `replayed`, `unguarded`, or the code of a
 /// rejection.

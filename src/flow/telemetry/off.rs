@@ -2,6 +2,8 @@
 
 use crate::store::{PreviousAttempt, StoreErrorKind};
 
+pub(crate) fn describe() {}
+
 pub(crate) fn request(_: &'static str) {}
 
 pub(crate) fn attempt(_: Option<PreviousAttempt>) {}

@@ -13,6 +13,16 @@ use crate::support::{
     layers_of_two_processes, post, store,
 };
 
+/// As the crate's first page lists them.
+const COUNTERS: [&str; 6] = [
+    "idempotency_requests_total",
+    "idempotency_attempts_total",
+    "idempotency_settled_total",
+    "idempotency_retried_writes_total",
+    "idempotency_leases_lost_total",
+    "idempotency_store_errors_total",
+];
+
 /// Runs `scene` on a runtime of its own and tells what was counted meanwhile, by name and labels.
 fn counted(scene: impl AsyncFnOnce()) -> BTreeMap<String, u64> {
     let recorder = DebuggingRecorder::new();
@@ -28,6 +38,25 @@ fn counted(scene: impl AsyncFnOnce()) -> BTreeMap<String, u64> {
         (format!("{} {}", name.as_str(), labels.join(" ")).trim_end().to_owned(), count)
     });
     counters.collect()
+}
+
+/// A counter without a description is shown without its meaning.
+#[test]
+fn every_counter_is_described() {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    metrics::with_local_recorder(&recorder, || {
+        let layer = layer();
+        for name in COUNTERS {
+            metrics::counter!(name).increment(1);
+        }
+        drop(layer);
+    });
+    for (key, unit, description, _) in snapshotter.snapshot().into_vec() {
+        let name = key.key().name().to_owned();
+        assert_eq!(unit, Some(metrics::Unit::Count), "{name}");
+        assert!(description.is_some(), "{name}");
+    }
 }
 
 fn expect(counted: &BTreeMap<String, u64>, expected: &[(&str, u64)]) {
