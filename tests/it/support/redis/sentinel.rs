@@ -123,8 +123,11 @@ impl SentinelGroup {
             } else if server.is_killed() {
                 server.start_again(&["--replicaof", "127.0.0.1", &primary]);
             } else if !is_primary {
-                // A sentinel would tell it the same, some seconds later.
-                server.ask::<()>(&format!("REPLICAOF 127.0.0.1 {primary}")).unwrap();
+                // A sentinel would tell it the same, some seconds later. One that does so meanwhile
+                // cuts the connections of the server.
+                until("a replica", || {
+                    server.ask::<()>(&format!("REPLICAOF 127.0.0.1 {primary}")).is_ok()
+                });
             }
         }
         self.whole();
