@@ -140,13 +140,15 @@ impl Redis {
             return respond(found.slice(DIGEST..));
         }
         let response = run(wanted, body);
-        let mut complete = if response.len() > LARGE { cmd("SET") } else { cmd("EVALSHA") };
+        let mut complete;
         if response.len() > LARGE {
-            complete.arg(key).arg([digest, &response[..]].concat()).arg("PX").arg(RETENTION_MS);
+            complete = cmd("SET");
+            complete.arg(key).arg([digest, &response[..]].concat()).arg("PX");
         } else {
+            complete = cmd("EVALSHA");
             complete.arg(&*self.complete).arg(1).arg(key).arg(digest).arg(&*response);
-            complete.arg(RETENTION_MS);
         }
+        complete.arg(RETENTION_MS);
         let completed: bool = complete.query_async(&mut self.connection).await.unwrap();
         assert!(completed);
         respond(response)

@@ -68,10 +68,8 @@ fn turn(server: &Server, load: &Load) -> Turn {
         load.run(of_warm_up, size, Duration::from_secs(10));
         of_warm_up
     } else {
-        {
-            load.run(of_warm_up, u64::MAX, BOUND / 8);
-            of_warm_up + 1
-        }
+        load.run(of_warm_up, u64::MAX, BOUND / 8);
+        of_warm_up + 1
     };
     let before = server.process.cpu();
     let counted = load.run(nonce, u64::MAX, BOUND);
