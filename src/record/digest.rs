@@ -9,12 +9,12 @@ use super::frame::Writer;
 /// The buffer stays with its thread up to this many bytes.
 const SPARE: usize = 4096;
 
-/// Content up to this many bytes is copied behind its fields, because one call of BLAKE3 costs less
-/// than the copy and three calls.
+/// Content up to this many bytes is copied in front of its fields. The copy and one call of BLAKE3
+/// cost less than three calls.
 const SMALL: usize = 1024;
 
 thread_local! {
-    /// The buffer of the last digest, for the next one.
+    /// The next digest of the thread uses the buffer of the last one.
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 

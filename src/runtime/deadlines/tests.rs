@@ -56,8 +56,7 @@ async fn an_operation_that_ends_in_time_returns_its_output() {
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_moves_to_another_task_ends_there() {
     let mut wait = Box::pin(within(SECOND, pending::<()>()));
-    let first = std::future::poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx))).await;
-    assert!(first.is_pending());
+    assert!(poll_once(&mut wait).await.is_pending());
     let moved = tokio::spawn(wait);
     assert_eq!(timeout(2 * SECOND, moved).await.unwrap().unwrap(), None);
 }
@@ -112,7 +111,7 @@ fn a_wait_on_a_blocking_thread_ends_although_its_runtime_shuts_down() {
         let _ended = ended;
         handle.block_on(async {
             let mut wait = Box::pin(within(Duration::from_millis(300), pending::<()>()));
-            std::future::poll_fn(|cx| Poll::Ready(wait.as_mut().poll(cx).is_pending())).await;
+            assert!(poll_once(&mut wait).await.is_pending());
             begun.send(()).unwrap();
             wait.await
         })
