@@ -21,6 +21,7 @@ mod fingerprint;
 pub(crate) mod future;
 mod keys;
 mod limits;
+mod operators;
 mod policies;
 mod profiles;
 #[cfg(feature = "quota")]

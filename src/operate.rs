@@ -1,4 +1,7 @@
-//! For operators: shut a layer down, inspect a key, and check the settings.
+//! For operators: shut a layer down, check its settings, and find and settle records.
+//!
+//! [`Operator`] lists the operations that are stuck or in doubt, shows what happened to one, and
+//! settles it by hand.
 
 use std::future::Future;
 
@@ -8,9 +11,11 @@ use crate::record::key::{IdempotencyKey, Scope};
 use crate::store::{Record, Store, StoreError};
 
 mod check;
+mod operator;
 
 pub use crate::store::{CheckItem, CheckResult};
 pub use check::Checklist;
+pub use operator::{Erased, InvalidText, Operator, OperatorError, Settle, Settled, ShownRecord};
 
 impl<St: Store> IdempotencyLayer<St> {
     /// Stops new operations at once, and waits until the running ones have ended. It covers all

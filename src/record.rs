@@ -4,6 +4,8 @@
 pub(crate) mod digest;
 pub(crate) mod fingerprint;
 pub(crate) mod frame;
+pub(crate) mod hex;
 pub(crate) mod key;
+pub(crate) mod label;
 pub(crate) mod outcome;
 pub(crate) mod secret;

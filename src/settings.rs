@@ -23,6 +23,7 @@ mod budgets;
 #[cfg(feature = "serde")]
 pub(crate) mod file;
 mod keys;
+pub(crate) mod labels;
 pub(crate) mod least;
 mod policy;
 #[cfg(feature = "quota")]
@@ -37,6 +38,7 @@ use budgets::Budgets;
 pub use file::Settings;
 #[cfg(feature = "serde")]
 pub(crate) use file::{AsText, Fields};
+use labels::Labels;
 pub(crate) use policy::Policies;
 pub use policy::{InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
 use quota::NewKeys;
@@ -62,6 +64,7 @@ pub(crate) struct Config {
     pub(crate) downstream: Option<Arc<SecretKey>>,
     pub(crate) scope: Option<Arc<ScopeFn>>,
     pub(crate) host_in_scope: bool,
+    pub(crate) labels: Option<Labels>,
     pub(crate) fingerprinting: Fingerprinting,
     pub(crate) max_request: usize,
     pub(crate) body_timeout: Duration,
@@ -101,6 +104,7 @@ impl Default for Config {
             downstream: None,
             scope: None,
             host_in_scope: false,
+            labels: None,
             fingerprinting: Fingerprinting::default(),
             max_request: 1 << 20,
             body_timeout: Duration::from_secs(30),
@@ -146,6 +150,7 @@ impl fmt::Debug for Config {
             namespace,
             scope,
             host_in_scope,
+            labels,
             max_request,
             body_timeout,
             max_response,
@@ -181,6 +186,7 @@ impl fmt::Debug for Config {
             .field("namespace", namespace)
             .field("has_scope", &scope.is_some())
             .field("host_in_scope", host_in_scope)
+            .field("has_labels", &labels.is_some())
             .field("max_request", max_request)
             .field("body_timeout", body_timeout)
             .field("max_response", max_response)

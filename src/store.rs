@@ -16,6 +16,7 @@ pub(crate) mod lease;
 mod listener;
 pub mod memory;
 mod open_transaction;
+pub mod operator;
 pub(crate) mod pack;
 mod record;
 #[cfg(feature = "redis")]
@@ -32,6 +33,7 @@ mod undo;
 
 pub use crate::record::frame::DecodeError;
 pub use crate::record::key::{ScopeDigest, StorageKey};
+pub use crate::record::label::RecordLabel;
 pub use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 pub use check::{CheckItem, CheckResult};
 pub use conflict::{Conflict, MaybeConflict};
@@ -43,6 +45,7 @@ use lease::millis;
 pub use lease::{Lease, Settlement};
 pub(crate) use open_transaction::Lent;
 pub use open_transaction::OpenTransaction;
+use operator::{Cursor, Intervened, Intervention, ListPage, ListRequest, Shown, StatsPage};
 pub use record::{Record, RecordStatus, State};
 #[cfg(all(fuzzing, feature = "redis"))]
 pub(crate) use redis::fuzzing;
@@ -212,6 +215,56 @@ pub trait Store: Send + Sync + 'static {
         Self: Sized,
     {
         async { Ok(Vec::new()) }
+    }
+
+    /// Returns a page of records, without their responses. For operators. It must not delay
+    /// requests: a page reads a bounded number of records. Default:
+    /// [`Unsupported`](StoreErrorKind::Unsupported).
+    fn list(
+        &self,
+        request: &ListRequest,
+    ) -> impl Future<Output = Result<ListPage, StoreError>> + Send
+    where
+        Self: Sized,
+    {
+        let _ = request;
+        async { Err(StoreError::new(StoreErrorKind::Unsupported)) }
+    }
+
+    /// Returns the record of a key without its response, and what operators did to it. For
+    /// operators. Default: [`Unsupported`](StoreErrorKind::Unsupported).
+    fn show(&self, key: &StorageKey) -> impl Future<Output = Result<Shown, StoreError>> + Send
+    where
+        Self: Sized,
+    {
+        let _ = key;
+        async { Err(StoreError::new(StoreErrorKind::Unsupported)) }
+    }
+
+    /// Changes a record as an operator decided: see [`Intervention`]. Default:
+    /// [`Unsupported`](StoreErrorKind::Unsupported).
+    fn intervene(
+        &self,
+        intervention: &Intervention,
+    ) -> impl Future<Output = Result<Intervened, StoreError>> + Send
+    where
+        Self: Sized,
+    {
+        let _ = intervention;
+        async { Err(StoreError::new(StoreErrorKind::Unsupported)) }
+    }
+
+    /// Counts the records by state, or a part of them. For operators. Default:
+    /// [`Unsupported`](StoreErrorKind::Unsupported).
+    fn stats(
+        &self,
+        after: Option<&Cursor>,
+    ) -> impl Future<Output = Result<StatsPage, StoreError>> + Send
+    where
+        Self: Sized,
+    {
+        let _ = after;
+        async { Err(StoreError::new(StoreErrorKind::Unsupported)) }
     }
 
     /// Succeeds if the store replies, for health checks.

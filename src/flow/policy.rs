@@ -11,6 +11,7 @@ use crate::http::class::ResponseClass;
 use crate::http::grpc::Protocol;
 use crate::http::rejection::Rejection;
 use crate::http::response;
+use crate::record::fingerprint::Fingerprint;
 use crate::record::frame::DecodeError;
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
@@ -108,8 +109,18 @@ impl Config {
         outcome: &Outcome,
         is_failure: bool,
     ) -> Result<Option<Box<Outcome>>, StoreError> {
-        self.packing
-            .pack(&Of { key: lease.key, fingerprint: lease.fingerprint, is_failure }, outcome)
+        let Lease { key, fingerprint, .. } = *lease;
+        self.packing.pack(&Of { key, fingerprint, is_failure }, outcome)
+    }
+
+    /// The same for a response that an operator gives.
+    pub(crate) fn pack_for(
+        &self,
+        key: StorageKey,
+        fingerprint: Fingerprint,
+        outcome: &Outcome,
+    ) -> Result<Option<Box<Outcome>>, StoreError> {
+        self.packing.pack(&Of { key, fingerprint, is_failure: false }, outcome)
     }
 
     /// Unpacks the response of a record from the store, and removes what this layer would not

@@ -1,5 +1,7 @@
 //! The operation that a request asks for, as the layer asks the store for it.
 
+use std::sync::Arc;
+
 use http::request::Parts;
 use http::{HeaderMap, header};
 
@@ -7,6 +9,7 @@ use crate::handler::attempt::Attempt;
 use crate::http::rejection::Rejection;
 use crate::record::fingerprint::{Fingerprint, Fingerprints, Input};
 use crate::record::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
+use crate::record::label::RecordLabel;
 use crate::settings::Config;
 use crate::settings::warned::{ENOUGH, Warning};
 use crate::store::{Record, ReserveRequest};
@@ -71,15 +74,16 @@ impl Config {
                  budget"
             );
         }
+        let label = self.labels.as_ref().map(|labels| labels.of_request(&self.namespace, parts));
         let mut requested = if self.host_in_scope {
             let hosts = hosts(parts);
             // The scope that is counted must not contain what the caller can vary.
             let counted = scope.clone().on_hosts(&without_ports(&hosts));
-            let mut requested = self.requested(counted, key, own);
+            let mut requested = self.labelled(counted, key, own, label);
             requested.reserve.key = self.storage_key(&scope.on_hosts(&hosts), &requested.key);
             requested
         } else {
-            self.requested(scope, key, own)
+            self.labelled(scope, key, own, label)
         };
         if self.scope.is_none() {
             requested.reserve.scope = ScopeDigest::UNSET;
@@ -156,7 +160,19 @@ impl Config {
         key: IdempotencyKey,
         fingerprint: Fingerprint,
     ) -> Requested {
-        let reserve = self.reservation(self.storage_key(&scope, &key), &scope, fingerprint);
+        let label = self.labels.as_ref().map(|labels| labels.of_operation(&self.namespace));
+        self.labelled(scope, key, fingerprint, label)
+    }
+
+    fn labelled(
+        &self,
+        scope: Scope,
+        key: IdempotencyKey,
+        fingerprint: Fingerprint,
+        label: Option<Arc<RecordLabel>>,
+    ) -> Requested {
+        let storage_key = self.storage_key(&scope, &key);
+        let reserve = self.reservation(storage_key, &scope, fingerprint).label(label);
         Requested {
             key,
             scope,

@@ -87,6 +87,7 @@ pub(crate) fn store_error(operation: &'static str, kind: StoreErrorKind) {
         StoreErrorKind::Rejected => "rejected",
         StoreErrorKind::Conflict => "conflict",
         StoreErrorKind::TransactionLost => "transaction_lost",
+        StoreErrorKind::Unsupported => "unsupported",
     };
     counter!("idempotency_store_errors_total", "operation" => operation, "kind" => kind)
         .increment(1);

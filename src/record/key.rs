@@ -19,6 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::digest::Framed;
+use super::hex;
 
 #[cfg(feature = "client")]
 mod made;
@@ -228,23 +229,33 @@ impl StorageKey {
         Self(*framed.finish(secret).as_bytes())
     }
 
+    /// A name that a store has written.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes of the digest, as stores use them.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
-}
 
-#[cfg(feature = "redis")]
-impl StorageKey {
+    /// All 64 hexadecimal digits, in lower case. They begin with the 8 digits that logs show.
+    pub fn to_hex(self) -> String {
+        let mut digits = Vec::new();
+        hex::push(&self.0, &mut digits);
+        digits.into_iter().map(char::from).collect()
+    }
+
+    /// The name with these 64 hexadecimal digits. `None` for any other text.
+    pub fn from_hex(digits: &str) -> Option<Self> {
+        hex::read(digits).map(Self)
+    }
+
     /// Appends all 64 hexadecimal digits. So the name in a store starts with the digits that logs
     /// show.
+    #[cfg(feature = "redis")]
     pub(crate) fn push_hex(self, name: &mut Vec<u8>) {
-        let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' - 10 + half };
-        let mut digits = [0; 64];
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
-            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-        }
-        name.extend_from_slice(&digits);
+        hex::push(&self.0, name);
     }
 }
 

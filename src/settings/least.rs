@@ -26,6 +26,7 @@ impl Config {
     /// The settings whose values switch a part of the layer off. A file cannot have them.
     ///
     /// A new setting does not compile until it is named here.
+    #[allow(clippy::too_many_lines, reason = "one line for each setting")]
     pub(crate) fn switched_off(&self) -> impl Iterator<Item = SwitchedOff> {
         let Self {
             headers,
@@ -47,6 +48,7 @@ impl Config {
             namespace: _,
             scope: _,
             host_in_scope: _,
+            labels: _,
             fingerprinting: _,
             policies:
                 Policies {

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::operator::{Cursor, Intervened, Intervention, ListPage, ListRequest, Shown, StatsPage};
 use super::{
     CheckItem, Lease, PendingRef, Record, Reservation, ReserveRequest, Settlement, Store,
     StoreError,
@@ -87,6 +88,10 @@ trait Erased: Send + Sync {
     fn limits_scopes(&self) -> bool;
     fn opens_transactions(&self) -> bool;
     fn check(&self) -> Reply<'_, Vec<CheckItem>>;
+    fn list<'a>(&'a self, request: &'a ListRequest) -> Reply<'a, ListPage>;
+    fn show<'a>(&'a self, key: &'a StorageKey) -> Reply<'a, Shown>;
+    fn intervene<'a>(&'a self, intervention: &'a Intervention) -> Reply<'a, Intervened>;
+    fn stats<'a>(&'a self, after: Option<&'a Cursor>) -> Reply<'a, StatsPage>;
     fn ping(&self) -> Reply<'_, ()>;
 }
 
@@ -156,6 +161,22 @@ impl<T: Store> Erased for T {
 
     fn check(&self) -> Reply<'_, Vec<CheckItem>> {
         Box::pin(Store::check(self))
+    }
+
+    fn list<'a>(&'a self, request: &'a ListRequest) -> Reply<'a, ListPage> {
+        Box::pin(Store::list(self, request))
+    }
+
+    fn show<'a>(&'a self, key: &'a StorageKey) -> Reply<'a, Shown> {
+        Box::pin(Store::show(self, key))
+    }
+
+    fn intervene<'a>(&'a self, intervention: &'a Intervention) -> Reply<'a, Intervened> {
+        Box::pin(Store::intervene(self, intervention))
+    }
+
+    fn stats<'a>(&'a self, after: Option<&'a Cursor>) -> Reply<'a, StatsPage> {
+        Box::pin(Store::stats(self, after))
     }
 
     fn ping(&self) -> Reply<'_, ()> {
@@ -229,6 +250,22 @@ impl Store for DynStore {
 
     async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
         self.0.check().await
+    }
+
+    async fn list(&self, request: &ListRequest) -> Result<ListPage, StoreError> {
+        self.0.list(request).await
+    }
+
+    async fn show(&self, key: &StorageKey) -> Result<Shown, StoreError> {
+        self.0.show(key).await
+    }
+
+    async fn intervene(&self, intervention: &Intervention) -> Result<Intervened, StoreError> {
+        self.0.intervene(intervention).await
+    }
+
+    async fn stats(&self, after: Option<&Cursor>) -> Result<StatsPage, StoreError> {
+        self.0.stats(after).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

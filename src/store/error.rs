@@ -56,6 +56,8 @@ pub enum StoreErrorKind {
     /// constraint, or left settings under which the response cannot be stored. Or the handler has
     /// ended it: what it committed by itself stays.
     TransactionLost,
+    /// The store does not have this operation: it has no methods for operators.
+    Unsupported,
 }
 
 impl StoreErrorKind {
@@ -172,6 +174,7 @@ impl fmt::Display for StoreError {
             StoreErrorKind::Rejected => "the idempotency store rejects this operation",
             StoreErrorKind::Conflict => "another transaction was in the way",
             StoreErrorKind::TransactionLost => "the transaction of the attempt cannot be committed",
+            StoreErrorKind::Unsupported => "the idempotency store does not support this operation",
         })?;
         self.detail.as_ref().map_or(Ok(()), |detail| write!(f, ": {detail}"))
     }

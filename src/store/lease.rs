@@ -1,12 +1,15 @@
 //! The right to settle one attempt, and the result of using it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
+use tokio::time::Instant;
 
 use super::{OpenTransaction, Record, ReserveRequest, State, Token};
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{ScopeDigest, StorageKey};
+use crate::record::label::RecordLabel;
 use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 
 /// The right to settle one attempt.
@@ -31,6 +34,11 @@ pub struct Lease {
     pub lease: Duration,
     /// See [`ReserveRequest::retention`].
     pub retention: Duration,
+    /// See [`ReserveRequest::label`].
+    pub label: Option<Arc<RecordLabel>>,
+    /// When the attempt was reserved, by the clock of its process. A store whose server keeps no
+    /// such time writes how long ago it was.
+    pub since: Instant,
     /// In transaction mode: the transaction that the attempt runs in. Such a lease does not lapse.
     pub transaction: Option<OpenTransaction>,
 }
@@ -48,6 +56,8 @@ impl Lease {
             replaces: None,
             lease: request.lease,
             retention: request.retention,
+            label: request.label.clone(),
+            since: Instant::now(),
             transaction: None,
         }
     }

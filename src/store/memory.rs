@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::operator::{Cursor, Intervened, Intervention, ListPage, ListRequest, Shown, StatsPage};
 use super::{
     Lease, PendingRef, Record, Reservation, ReserveRequest, Settlement, Store, StoreError, Token,
 };
@@ -25,6 +26,7 @@ mod hash;
 #[cfg(all(test, idempotency_loom))]
 mod interleavings;
 mod limits;
+mod operator;
 mod search;
 mod second;
 mod shard;
@@ -41,6 +43,7 @@ use hash::Secret;
 #[cfg(all(test, idempotency_loom))]
 use interleavings::sync;
 use limits::Limits;
+use operator::Audit;
 use search::Search;
 use shard::Shard;
 use slot::{SlotState, frame};
@@ -82,6 +85,7 @@ struct Inner {
     secret: Secret,
     capacity: Capacity,
     search: Search,
+    audit: Audit,
     id: u64,
     tokens: AtomicU64,
     start: Instant,
@@ -97,6 +101,7 @@ impl MemoryStore {
             secret,
             capacity: Capacity::new(SHARDS, secret, limits),
             search: Search::default(),
+            audit: Audit::default(),
             id: STORES.fetch_add(1, Ordering::Relaxed),
             tokens: AtomicU64::new(1),
             start: Instant::now(),
@@ -221,6 +226,22 @@ impl Store for MemoryStore {
 
     fn opens_transactions(&self) -> bool {
         false
+    }
+
+    async fn list(&self, request: &ListRequest) -> Result<ListPage, StoreError> {
+        Ok(self.0.list(request).await)
+    }
+
+    async fn show(&self, key: &StorageKey) -> Result<Shown, StoreError> {
+        Ok(self.0.show(key))
+    }
+
+    async fn intervene(&self, intervention: &Intervention) -> Result<Intervened, StoreError> {
+        self.0.intervene(intervention)
+    }
+
+    async fn stats(&self, _: Option<&Cursor>) -> Result<StatsPage, StoreError> {
+        Ok(self.0.stats().await)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

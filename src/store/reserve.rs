@@ -1,10 +1,12 @@
 //! What a caller asks a store for, which records that takes over, and the result.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Lease, Record, State, Token};
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{ScopeDigest, StorageKey};
+use crate::record::label::RecordLabel;
 
 /// The defaults of the layer.
 const LEASE: Duration = Duration::from_secs(10);
@@ -43,6 +45,9 @@ pub struct ReserveRequest {
     pub retry_failed: RetryFailed,
     /// Whether an abandoned record of the same fingerprint is taken over.
     pub retry_abandoned: bool,
+    /// What the record says of its operation for operators: the label, the scope and its times.
+    /// `None`: nothing.
+    pub label: Option<Arc<RecordLabel>>,
 }
 
 impl ReserveRequest {
@@ -56,6 +61,7 @@ impl ReserveRequest {
             retention: RETENTION,
             retry_failed: RetryFailed::Any,
             retry_abandoned: true,
+            label: None,
         }
     }
 
@@ -88,6 +94,12 @@ impl ReserveRequest {
     pub fn retry_abandoned(self, retry_abandoned: bool) -> Self {
         Self { retry_abandoned, ..self }
     }
+
+    /// Sets the [label](Self::label). Default: none.
+    #[must_use]
+    pub fn label(self, label: impl Into<Option<Arc<RecordLabel>>>) -> Self {
+        Self { label: label.into(), ..self }
+    }
 }
 
 /// Which failed records a reservation takes over. A store asks
@@ -116,6 +128,7 @@ impl Record {
             scope: _,
             lease: _,
             retention: _,
+            label: _,
         } = request;
         self.fingerprint == *fingerprint
             && match self.state {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::operator::{Cursor, Intervened, Intervention, ListPage, ListRequest, Shown, StatsPage};
 use super::{
     CheckItem, Lease, PendingRef, Record, Reservation, ReserveRequest, Settlement, Store,
     StoreError,
@@ -90,6 +91,31 @@ impl<S: Store> Store for Arc<S> {
 
     fn check(&self) -> impl Future<Output = Result<Vec<CheckItem>, StoreError>> + Send {
         S::check(self)
+    }
+
+    fn list(
+        &self,
+        request: &ListRequest,
+    ) -> impl Future<Output = Result<ListPage, StoreError>> + Send {
+        S::list(self, request)
+    }
+
+    fn show(&self, key: &StorageKey) -> impl Future<Output = Result<Shown, StoreError>> + Send {
+        S::show(self, key)
+    }
+
+    fn intervene(
+        &self,
+        intervention: &Intervention,
+    ) -> impl Future<Output = Result<Intervened, StoreError>> + Send {
+        S::intervene(self, intervention)
+    }
+
+    fn stats(
+        &self,
+        after: Option<&Cursor>,
+    ) -> impl Future<Output = Result<StatsPage, StoreError>> + Send {
+        S::stats(self, after)
     }
 
     fn ping(&self) -> impl Future<Output = Result<(), StoreError>> + Send {

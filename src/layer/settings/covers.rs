@@ -16,6 +16,7 @@ pub(super) fn every_setting(config: &Config) {
         require_key: _,
         namespace: _,
         host_in_scope: _,
+        labels: _,
         max_request: _,
         body_timeout: _,
         max_response: _,

@@ -40,6 +40,7 @@ pub(super) fn every_setting(config: &Config) {
         // Not items: each choice is fine in production, or its default is.
         key_form: _,
         fingerprinting: _,
+        labels: _,
         classify: _,
         rejection_response: _,
         stored: _,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::record::digest::Framed;
 use crate::record::frame::Writer;
+use crate::record::hex;
 
 /// The caller that a key belongs to: a tenant, a principal or an account. The same key in two
 /// scopes identifies two operations.
@@ -140,6 +141,28 @@ impl ScopeDigest {
         let mut bytes = [0; 16];
         bytes.copy_from_slice(&digest.as_bytes()[..16]);
         Self(bytes)
+    }
+
+    /// A digest that a store has written.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes of the digest, as stores use them.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// All 32 hexadecimal digits, in lower case.
+    pub fn to_hex(self) -> String {
+        let mut digits = Vec::new();
+        hex::push(&self.0, &mut digits);
+        digits.into_iter().map(char::from).collect()
+    }
+
+    /// The digest with these 32 hexadecimal digits. `None` for any other text.
+    pub fn from_hex(digits: &str) -> Option<Self> {
+        hex::read(digits).map(Self)
     }
 }
 

@@ -20,6 +20,8 @@ pub enum NotRetained {
     Rejected,
     /// It did not end in time.
     Stalled,
+    /// An operator knows that the operation was done, and has no response for it.
+    Settled,
 }
 
 /// The kind of a stored body.
@@ -33,7 +35,7 @@ pub(crate) enum Kind {
 
 /// Each kind with its number and its word. Both are part of the format: append, and never change
 /// one. A frame can store numbers up to 15.
-pub(super) const KINDS: [(Kind, u8, Option<&str>); 10] = [
+pub(super) const KINDS: [(Kind, u8, Option<&str>); 11] = [
     (Kind::Whole, 0, None),
     (Kind::NotRetained(NotRetained::TooLarge), 1, Some("too large")),
     (Kind::NotRetained(NotRetained::Streamed), 2, Some("streamed")),
@@ -44,6 +46,7 @@ pub(super) const KINDS: [(Kind, u8, Option<&str>); 10] = [
     (Kind::Packed, 7, Some("packed")),
     (Kind::NotRetained(NotRetained::Rejected), 8, Some("rejected")),
     (Kind::NotRetained(NotRetained::Stalled), 9, Some("stalled")),
+    (Kind::NotRetained(NotRetained::Settled), 10, Some("settled")),
 ];
 
 impl Kind {

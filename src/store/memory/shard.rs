@@ -60,12 +60,13 @@ impl Shard {
         self.slots.insert(name, Box::new(slot));
     }
 
-    /// Replaces the record by that of another attempt, and wakes its waiters.
+    /// Replaces the record by that of another attempt, and wakes its waiters. The key stays reserved
+    /// since the first attempt.
     pub(super) fn replace(&mut self, key: &StorageKey, by: Slot) {
         if let Some(slot) = self.slots.get_mut(&name(key)) {
             slot.wake();
             let (before, after) = (slot.expires, by.expires);
-            **slot = by;
+            **slot = Slot { reserved: slot.reserved, ..by };
             self.changed(key, before, after);
         }
     }
@@ -132,6 +133,11 @@ impl Shard {
             }
         }
         self.expiries.peek().map(|Reverse((due, _))| Duration::from_nanos(*due))
+    }
+
+    /// The records that have not expired.
+    pub(super) fn all(&self, now: Duration) -> impl Iterator<Item = &Slot> {
+        self.slots.values().map(|slot| &**slot).filter(move |slot| slot.expires > now)
     }
 
     /// How many records there are, and for how many there is a place without growth.

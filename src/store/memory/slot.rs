@@ -8,8 +8,10 @@ use bytes::Bytes;
 use super::claim::Claim;
 use super::sync::{Notify, OwnedNotified};
 use crate::record::fingerprint::Fingerprint;
-use crate::record::key::ScopeDigest;
+use crate::record::key::{ScopeDigest, StorageKey};
+use crate::record::label::RecordLabel;
 use crate::record::outcome::Outcome;
+use crate::store::operator::RecordInfo;
 use crate::store::{Lease, Record, State, StoreError, StoreErrorKind, Token};
 
 /// Times are the store's: durations since it was made.
@@ -21,6 +23,36 @@ pub(super) struct Slot {
     pub(super) attempt: u32,
     pub(super) fingerprint: Fingerprint,
     pub(super) state: SlotState,
+    /// Only operators ask for what follows.
+    pub(super) key: StorageKey,
+    pub(super) label: Option<Arc<RecordLabel>>,
+    /// When the key was reserved.
+    pub(super) reserved: Moment,
+    /// When the record was last written.
+    pub(super) changed: Moment,
+}
+
+/// A time as operators see it, in 4 bytes: sixteenths of a second, for eight years.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment(u32);
+
+impl Moment {
+    pub(super) fn of(time: Duration) -> Self {
+        Self(u32::try_from(time.as_millis() * 16 / 1000).unwrap_or(u32::MAX))
+    }
+
+    pub(super) fn numbered(number: u32) -> Self {
+        Self(number)
+    }
+
+    pub(super) fn number(self) -> u32 {
+        self.0
+    }
+
+    /// How long ago it was.
+    pub(super) fn ago(self, now: Duration) -> Duration {
+        Duration::from_secs(1) * Self::of(now).0.saturating_sub(self.0) / 16
+    }
 }
 
 /// The state of the attempt, with its response in a frame.
@@ -39,6 +71,10 @@ impl Slot {
             attempt: lease.attempt,
             fingerprint: lease.fingerprint,
             state: SlotState::Pending { lapses: now.saturating_add(lease.lease), waiters: None },
+            key: lease.key,
+            label: lease.label.clone(),
+            reserved: Moment::of(now),
+            changed: Moment::of(now),
         }
     }
 
@@ -64,16 +100,18 @@ impl Slot {
     }
 
     /// Ends the pending state. The state before comes back in `state`.
-    pub(super) fn settle(&mut self, state: &mut SlotState, expires: Duration) {
+    pub(super) fn settle(&mut self, state: &mut SlotState, expires: Duration, now: Duration) {
         self.wake();
         std::mem::swap(&mut self.state, state);
         self.expires = expires;
+        self.changed = Moment::of(now);
     }
 
     pub(super) fn renew(&mut self, lease: &Lease, now: Duration) {
         if let SlotState::Pending { lapses, .. } = &mut self.state {
             *lapses = now.saturating_add(lease.lease);
             self.expires = now.saturating_add(lease.retention);
+            self.changed = Moment::of(now);
         }
     }
 
@@ -84,6 +122,35 @@ impl Slot {
             SlotState::Failed(frame) => State::Failed(frame.as_ref().map(outcome).transpose()?),
         };
         Ok(Record::new(self.fingerprint, self.attempt, self.token, state))
+    }
+
+    /// The record as operators see it.
+    pub(super) fn info(&self, now: Duration) -> RecordInfo {
+        let (key, scope) = (self.key, Some(self.scope));
+        let record = self.record(now);
+        let unreadable =
+            || Record::new(self.fingerprint, self.attempt, self.token, State::Failed(None));
+        RecordInfo {
+            label: self.label.clone(),
+            scope,
+            reserved_ago: Some(self.reserved.ago(now)),
+            changed_ago: Some(self.changed.ago(now)),
+            expires_in: Some(self.expires.saturating_sub(now)),
+            ..RecordInfo::new(key, &record.unwrap_or_else(|_| unreadable()))
+        }
+    }
+
+    /// The record that an operator makes of this one.
+    pub(super) fn settled_as(
+        &self,
+        token: Token,
+        state: SlotState,
+        expires: Duration,
+        now: Duration,
+    ) -> Self {
+        let Self { scope, attempt, fingerprint, key, ref label, reserved, .. } = *self;
+        let (label, changed) = (label.clone(), Moment::of(now));
+        Self { scope, expires, token, attempt, fingerprint, state, key, label, reserved, changed }
     }
 
     /// For a pending record: a future that resolves when it is settled, and when its lease lapses.

@@ -176,14 +176,14 @@ impl Inner {
             None => {
                 let mut slot = Slot::pending(lease, now);
                 self.capacity.admit_late(&Claim { expires, bytes, ..slot.claim() })?;
-                slot.settle(state, expires);
+                slot.settle(state, expires, now);
                 shard.insert(&lease.key, slot);
                 Ok(Settlement::Applied)
             }
             Some(slot) if slot.is_pending_under(lease) => {
                 let before = slot.claim();
                 self.capacity.replace(&before, &Claim { expires, bytes, ..before })?;
-                slot.settle(state, expires);
+                slot.settle(state, expires, now);
                 shard.changed(&lease.key, before.expires, expires);
                 Ok(Settlement::Applied)
             }

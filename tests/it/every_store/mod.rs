@@ -5,6 +5,7 @@ mod clock;
 mod earlier_attempts;
 mod execute;
 mod nested;
+mod operators;
 #[cfg(all(feature = "encryption", feature = "compression"))]
 mod packed;
 #[cfg(feature = "quota")]

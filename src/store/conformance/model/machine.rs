@@ -109,6 +109,7 @@ impl Model {
             scope: _,
             lease: _,
             retention: _,
+            label: _,
         } = request;
         let first = Expected::Acquired { attempt: 1, previous: None };
         let Some(entry) = self.0.get(key) else {
