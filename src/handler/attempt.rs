@@ -8,7 +8,7 @@ use crate::record::key::{IdempotencyKey, StorageKey};
 use crate::record::secret::SecretKey;
 use crate::store::{Lease, Lent, OpenTransaction, PreviousAttempt};
 
-mod downstream;
+pub(crate) mod downstream;
 mod guard;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod transaction;

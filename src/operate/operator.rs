@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use crate::flow::shared::{Shared, within};
+use crate::handler::attempt::downstream::Downstream;
 use crate::layer::IdempotencyLayer;
 use crate::record::digest::Framed;
 use crate::record::key::{IdempotencyKey, Scope, ScopeDigest, StorageKey};
@@ -233,6 +234,14 @@ impl<St: Store> Operator<St> {
         ScopeDigest::of(self.config.secret_bytes(), scope)
     }
 
+    /// The key under which the operation called another system:
+    /// [`Attempt::downstream_key`](crate::Attempt::downstream_key) for the same purpose. A
+    /// reconciler asks that system by it.
+    pub fn downstream_key(&self, key: &StorageKey, purpose: &str) -> String {
+        let secret = self.config.downstream.clone();
+        Downstream { operation: *key, secret }.key(purpose)
+    }
+
     /// Returns a page of records, without their responses.
     ///
     /// # Errors
@@ -409,9 +418,7 @@ impl<St: Store> Operator<St> {
     /// The response as the layer stores it.
     fn packed(&self, seen: &RecordInfo, becomes: Becomes) -> Result<Becomes, StoreError> {
         Ok(match becomes {
-            Becomes::Ended { state: State::Success(outcome), retention }
-                if outcome.is_replayable() =>
-            {
+            Becomes::Ended { state: State::Success(outcome), retention } => {
                 let packed = self.config.pack_for(seen.key, seen.fingerprint, &outcome)?;
                 let state = State::Success(packed.map_or(outcome, |packed| *packed));
                 Becomes::Ended { state, retention }

@@ -48,6 +48,9 @@ pub enum StoredBody {
     Omitted,
     /// The response as the layer has compressed or encrypted it. Only the layer reads it.
     Packed(Bytes),
+    /// The encrypted rest of a response whose body is not stored. A retry is rejected. Operators see
+    /// that without the key.
+    PackedNotRetained(Bytes),
     /// Nothing. A retry is rejected, because it can be neither replayed nor run again.
     NotRetained(NotRetained),
 }
@@ -67,6 +70,7 @@ impl StoredBody {
         match (kind, bytes, trailers.map(Box::new)) {
             (Kind::Whole, Some(bytes), trailers) => Ok(Self::Whole { bytes, trailers }),
             (Kind::Packed, Some(bytes), None) => Ok(Self::Packed(bytes)),
+            (Kind::PackedNotRetained, Some(bytes), None) => Ok(Self::PackedNotRetained(bytes)),
             (Kind::Omitted, None, None) => Ok(Self::Omitted),
             (Kind::NotRetained(reason), None, None) => Ok(Self::NotRetained(reason)),
             _ => Err(DecodeError),
@@ -77,6 +81,7 @@ impl StoredBody {
         match self {
             Self::Whole { .. } => Kind::Whole,
             Self::Packed(_) => Kind::Packed,
+            Self::PackedNotRetained(_) => Kind::PackedNotRetained,
             Self::Omitted => Kind::Omitted,
             Self::NotRetained(reason) => Kind::NotRetained(*reason),
         }
@@ -85,7 +90,9 @@ impl StoredBody {
     /// The bytes, if this kind has some.
     pub(crate) fn bytes(&self) -> Option<&Bytes> {
         match self {
-            Self::Whole { bytes, .. } | Self::Packed(bytes) => Some(bytes),
+            Self::Whole { bytes, .. } | Self::Packed(bytes) | Self::PackedNotRetained(bytes) => {
+                Some(bytes)
+            }
             Self::Omitted | Self::NotRetained(_) => None,
         }
     }
@@ -93,7 +100,9 @@ impl StoredBody {
     pub(crate) fn trailers(&self) -> Option<&HeaderMap> {
         match self {
             Self::Whole { trailers, .. } => trailers.as_deref(),
-            Self::Packed(_) | Self::Omitted | Self::NotRetained(_) => None,
+            Self::Packed(_) | Self::PackedNotRetained(_) | Self::Omitted | Self::NotRetained(_) => {
+                None
+            }
         }
     }
 
@@ -147,9 +156,12 @@ impl Outcome {
     #[cfg(feature = "redis")]
     pub(crate) fn with_bytes(mut self, supplied: Option<Bytes>) -> Self {
         match (&mut self.body, supplied) {
-            (StoredBody::Whole { bytes, .. } | StoredBody::Packed(bytes), Some(supplied)) => {
-                *bytes = supplied;
-            }
+            (
+                StoredBody::Whole { bytes, .. }
+                | StoredBody::Packed(bytes)
+                | StoredBody::PackedNotRetained(bytes),
+                Some(supplied),
+            ) => *bytes = supplied,
             (body, _) => *body = StoredBody::NotRetained(NotRetained::Lost),
         }
         self
@@ -176,6 +188,9 @@ impl fmt::Debug for StoredBody {
             }
             Self::Omitted => f.write_str("Omitted"),
             Self::Packed(bytes) => write!(f, "Packed({} bytes)", bytes.len()),
+            Self::PackedNotRetained(bytes) => {
+                write!(f, "PackedNotRetained({} bytes)", bytes.len())
+            }
             Self::NotRetained(reason) => write!(f, "NotRetained({reason:?})"),
         }
     }

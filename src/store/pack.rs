@@ -70,7 +70,11 @@ impl Packing {
         let compressed = self.is_large(outcome).then(|| compression::deflate(outcome)).flatten();
         let frame = compressed.map_or_else(|| plain(outcome), Vec::from);
         let sealed = keys.seal(&of.bytes(outcome), &frame)?;
-        Ok(Some(Box::new(Outcome::new(outcome.status, StoredBody::Packed(sealed)))))
+        let body = match outcome.body {
+            StoredBody::NotRetained(_) => StoredBody::PackedNotRetained(sealed),
+            _ => StoredBody::Packed(sealed),
+        };
+        Ok(Some(Box::new(Outcome::new(outcome.status, body))))
     }
 
     fn is_large(&self, outcome: &Outcome) -> bool {
@@ -96,7 +100,7 @@ impl Packing {
             State::Failed(Some(outcome)) => (outcome, true),
             State::Pending { .. } | State::Failed(None) => return Ok(()),
         };
-        if let StoredBody::Packed(frame) = &outcome.body {
+        if let StoredBody::Packed(frame) | StoredBody::PackedNotRetained(frame) = &outcome.body {
             *outcome = self.open(&Of { key, fingerprint, is_failure }, outcome, frame, limit)?;
             return Ok(());
         }
@@ -136,7 +140,9 @@ impl Packing {
         let inner = Outcome::decode(inner)
             .map_err(|error| StoreError::with_source(StoreErrorKind::Corrupt, error))
             .and_then(|inner| match inner.body {
-                StoredBody::Packed(_) => Err(StoreError::new(StoreErrorKind::Corrupt)),
+                StoredBody::Packed(_) | StoredBody::PackedNotRetained(_) => {
+                    Err(StoreError::new(StoreErrorKind::Corrupt))
+                }
                 _ => Ok(inner),
             })?;
         if is_sealed {

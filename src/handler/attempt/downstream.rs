@@ -9,17 +9,17 @@ use crate::record::secret::SecretKey;
 
 /// The input of the keys.
 #[derive(Debug, Clone)]
-pub(super) struct Downstream {
+pub(crate) struct Downstream {
     /// A digest of namespace, scope and the client's key.
-    pub(super) operation: StorageKey,
+    pub(crate) operation: StorageKey,
     /// Keys the digest. Without it, a reader of the store could compute the keys from the names of
     /// the records.
-    pub(super) secret: Option<Arc<SecretKey>>,
+    pub(crate) secret: Option<Arc<SecretKey>>,
 }
 
 impl Downstream {
     /// A UUID of version 8 for one purpose.
-    pub(super) fn key(&self, purpose: &str) -> String {
+    pub(crate) fn key(&self, purpose: &str) -> String {
         let mut framed = Framed::new("downstream key 1");
         framed.field(self.operation.as_bytes());
         framed.field(purpose.as_bytes());

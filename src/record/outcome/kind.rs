@@ -22,6 +22,8 @@ pub enum NotRetained {
     Stalled,
     /// An operator knows that the operation was done, and has no response for it.
     Settled,
+    /// The reason is encrypted. Only operators see this, and only without the key.
+    Unknown,
 }
 
 /// The kind of a stored body.
@@ -29,13 +31,14 @@ pub enum NotRetained {
 pub(crate) enum Kind {
     Whole,
     Packed,
+    PackedNotRetained,
     Omitted,
     NotRetained(NotRetained),
 }
 
 /// Each kind with its number and its word. Both are part of the format: append, and never change
 /// one. A frame can store numbers up to 15.
-pub(super) const KINDS: [(Kind, u8, Option<&str>); 11] = [
+pub(super) const KINDS: [(Kind, u8, Option<&str>); 12] = [
     (Kind::Whole, 0, None),
     (Kind::NotRetained(NotRetained::TooLarge), 1, Some("too large")),
     (Kind::NotRetained(NotRetained::Streamed), 2, Some("streamed")),
@@ -47,11 +50,12 @@ pub(super) const KINDS: [(Kind, u8, Option<&str>); 11] = [
     (Kind::NotRetained(NotRetained::Rejected), 8, Some("rejected")),
     (Kind::NotRetained(NotRetained::Stalled), 9, Some("stalled")),
     (Kind::NotRetained(NotRetained::Settled), 10, Some("settled")),
+    (Kind::PackedNotRetained, 11, Some("packed, not retained")),
 ];
 
 impl Kind {
     pub(super) fn has_bytes(self) -> bool {
-        matches!(self, Self::Whole | Self::Packed)
+        matches!(self, Self::Whole | Self::Packed | Self::PackedNotRetained)
     }
 
     pub(super) fn number(self) -> u8 {

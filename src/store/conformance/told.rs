@@ -78,7 +78,7 @@ impl fmt::Display for ToldOutcome<'_> {
         write!(f, "status {status}, {headers:?}, request id {request_id:?}, ")?;
         match body {
             StoredBody::Omitted => f.write_str("the body left out"),
-            StoredBody::Packed(bytes) => {
+            StoredBody::Packed(bytes) | StoredBody::PackedNotRetained(bytes) => {
                 write!(f, "{} packed bytes {:?}..", bytes.len(), bytes.slice(..bytes.len().min(32)))
             }
             StoredBody::NotRetained(why) => write!(f, "no body ({why:?})"),

@@ -122,9 +122,10 @@ impl RecordState {
                 status: *status,
                 not_retained: match body {
                     StoredBody::NotRetained(reason) => Some(*reason),
+                    StoredBody::PackedNotRetained(_) => Some(NotRetained::Unknown),
                     _ => None,
                 },
-                is_packed: matches!(body, StoredBody::Packed(_)),
+                is_packed: matches!(body, StoredBody::Packed(_) | StoredBody::PackedNotRetained(_)),
             },
         }
     }

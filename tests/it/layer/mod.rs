@@ -16,6 +16,7 @@ mod keys;
 mod layering;
 mod lost_lease;
 mod nested;
+mod operators;
 mod outage;
 mod rejecting_stores;
 mod rejections;

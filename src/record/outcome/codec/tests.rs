@@ -51,6 +51,7 @@ fn bodies() -> impl Strategy<Value = StoredBody> {
             StoredBody::Whole { bytes: bytes.into(), trailers: trailers.map(Box::new) }
         }),
         vec(any::<u8>(), 0..300).prop_map(|bytes| StoredBody::Packed(bytes.into())),
+        vec(any::<u8>(), 0..300).prop_map(|bytes| StoredBody::PackedNotRetained(bytes.into())),
         prop::sample::select(without_bytes.collect::<Vec<_>>()),
     ]
 }

@@ -110,12 +110,17 @@ fn responses_of_every_kind() -> Vec<Outcome> {
         unstored(NotRetained::Withheld),
         unstored(NotRetained::Rejected),
         unstored(NotRetained::Stalled),
+        unstored(NotRetained::Settled),
         Outcome { body: StoredBody::Omitted, ..unstored(NotRetained::Failure) },
         Outcome {
             body: StoredBody::Packed(Bytes::from_static(b"E\0\xff")),
             ..bare(StatusCode::CREATED)
         },
         Outcome { body: StoredBody::Packed(noise(5000)), ..bare(StatusCode::CREATED) },
+        Outcome {
+            body: StoredBody::PackedNotRetained(Bytes::from_static(b"E\0\xff")),
+            ..bare(StatusCode::CREATED)
+        },
     ]
 }
 

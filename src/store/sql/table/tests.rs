@@ -17,6 +17,7 @@ fn every_outcome() -> Vec<Outcome> {
         StoredBody::Whole { bytes: Bytes::from_static(b"\0\xff\n"), trailers },
         StoredBody::Whole { bytes: Bytes::new(), trailers: None },
         StoredBody::Packed(Bytes::from_static(b"P\x01")),
+        StoredBody::PackedNotRetained(Bytes::from_static(b"E\x01")),
         StoredBody::Omitted,
         StoredBody::NotRetained(NotRetained::TooLarge),
         StoredBody::NotRetained(NotRetained::Streamed),
