@@ -5,6 +5,7 @@ mod grpc;
 mod hyper;
 #[cfg(all(feature = "postgres", feature = "conformance"))]
 mod orders;
+mod reconciler;
 #[cfg(all(
     feature = "compression",
     feature = "conformance",

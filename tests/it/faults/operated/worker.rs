@@ -1,0 +1,135 @@
+//! A process that executes operations, many at a time, until it is done or killed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgPoolOptions;
+use tokio::task::JoinSet;
+use tower_idempotency::store::DynStore;
+use tower_idempotency::{
+    Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, OnAbandoned, OnFailed, PostgresStore,
+    RedisStore, Scope, SqliteStore,
+};
+
+use super::notes::{Note, Pen, finished, now};
+use crate::support::random::Draw;
+
+/// How many calls run at a time.
+const AT_ONCE: usize = 12;
+/// How often each key is called, about.
+const CALLS: usize = 5;
+/// Short, so that operators find abandoned records.
+const LEASE: Duration = Duration::from_millis(400);
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Setting {
+    pub(super) url: String,
+    pub(super) notes: PathBuf,
+    pub(super) number: usize,
+    pub(super) operations: usize,
+    pub(super) seed: u64,
+}
+
+impl Setting {
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap()
+    }
+
+    pub(super) fn of_json(text: &str) -> Self {
+        serde_json::from_str(text).unwrap()
+    }
+}
+
+pub(super) async fn open(url: &str) -> DynStore {
+    match url.split_once(':') {
+        Some(("redis", _)) => DynStore::new(RedisStore::open(url).unwrap()),
+        Some(("sqlite", path)) => DynStore::new(SqliteStore::open(path).await.unwrap()),
+        _ => {
+            let pool = PgPoolOptions::new().max_connections(6).connect(url).await.unwrap();
+            let store = PostgresStore::new(pool);
+            store.migrate().await.unwrap();
+            DynStore::new(store)
+        }
+    }
+}
+
+/// The layer of the workers and of the operators. What was cut off or has failed is left to the
+/// operators, so that a second effect is always one that an operator asked for.
+pub(super) fn layer(store: DynStore) -> IdempotencyLayer<DynStore> {
+    IdempotencyLayer::new(store)
+        .namespace("operated")
+        .lease(LEASE)
+        .store_timeout(Duration::from_secs(10))
+        .on_abandoned(OnAbandoned::Reject)
+        .on_failed(OnFailed::Reject)
+        .label_records()
+}
+
+pub(super) fn scope() -> Scope {
+    Scope::new("account")
+}
+
+pub(super) fn key(number: usize) -> IdempotencyKey {
+    IdempotencyKey::parse(format!("key-{number}").as_bytes()).unwrap()
+}
+
+pub(super) async fn work(setting: Setting) {
+    let done = finished(&setting.notes);
+    let pen = Arc::new(Pen::at(&setting.notes));
+    let layer = layer(open(&setting.url).await);
+    let next = Arc::new(AtomicUsize::new(done));
+    let mut calls = JoinSet::new();
+    for caller in 0..AT_ONCE {
+        let seed = setting.seed ^ (setting.number * 100_000 + done * 100 + caller) as u64;
+        let (setting, pen, layer, next) =
+            (setting.clone(), Arc::clone(&pen), layer.clone(), Arc::clone(&next));
+        calls.spawn(async move {
+            let mut draw = Draw::from_seed(seed);
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= setting.operations {
+                    return;
+                }
+                // All workers are at about the same keys.
+                let key = number * super::WORKERS / CALLS + draw.index(20);
+                call(&layer, &pen, key, &mut draw).await;
+            }
+        });
+    }
+    calls.join_all().await;
+}
+
+async fn call(layer: &IdempotencyLayer<DynStore>, pen: &Arc<Pen>, number: usize, draw: &mut Draw) {
+    let id = format!("{:016x}", draw.next());
+    let (before, after) = (draw.millis(0, 6), draw.millis(0, 6));
+    // Sometimes the provider has done it, and the service cannot tell.
+    let fails = draw.chance(15);
+    let begun = now();
+    let operation = {
+        let pen = Arc::clone(pen);
+        move |_: Attempt| {
+            let (pen, id) = (Arc::clone(&pen), id.clone());
+            async move {
+                tokio::time::sleep(before).await;
+                pen.write(&Note::Effect { key: number, id: id.clone() });
+                tokio::time::sleep(after).await;
+                if fails { Err("the provider timed out".to_owned()) } else { Ok(id) }
+            }
+        }
+    };
+    let fingerprint = Fingerprint::of_fields(["pay"]);
+    let executed = layer.execute(&scope(), &key(number), fingerprint, operation).await;
+    pen.write(&match executed {
+        Ok(executed) => Note::Heard {
+            key: number,
+            begun,
+            ended: now(),
+            id: executed.value,
+            is_replay: executed.is_replay,
+        },
+        Err(_) => Note::Rejected { key: number },
+    });
+}
