@@ -180,6 +180,12 @@ macro_rules! __conformance_checks {
             [waiting a_wait_ends_by_its_bound Some(Look) Waits]
             [waiting waits_on_a_record_that_does_not_change_take_time Some(Look) Waits]
             [waiting many_waiters_all_learn_of_the_change Some(Look) Waits]
+            [operators an_intervention_applies_once_and_leaves_an_entry Some(Intervene) Busy]
+            [operators an_intervention_leaves_a_record_that_has_moved_on Some(Intervene) Busy]
+            [operators an_intervention_fences_the_attempt Some(Intervene) Busy]
+            [operators of_parallel_interventions_one_applies Some(Intervene) Busy]
+            [operators a_list_has_each_record_once Some(Intervene) Busy]
+            [operators an_intervention_on_an_abandoned_record_leaves_one_that_was_renewed Some(Intervene) Waits]
         }
     };
 }

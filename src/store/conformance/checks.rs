@@ -8,6 +8,7 @@ pub(super) mod gone;
 pub(super) mod inspection;
 pub(super) mod leases;
 pub(super) mod looks;
+pub(super) mod operators;
 pub(super) mod pace;
 pub(super) mod races;
 pub(super) mod release;

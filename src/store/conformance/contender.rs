@@ -20,6 +20,7 @@ use crate::store::{
 
 mod crowd;
 mod finds;
+mod operators;
 mod race;
 mod waits;
 mod writes;

@@ -31,6 +31,16 @@ pub(super) fn forged(lease: &Lease) -> Lease {
     Lease { token, ..lease.clone() }
 }
 
+/// The id of a change of the record that has this token. The same change has the same id.
+pub(super) fn by_hand(token: Token) -> Token {
+    Token::new(token.as_bytes().map(|byte| byte ^ 0x5a))
+}
+
+/// The lease whose record an operator has settled.
+pub(super) fn settled_by_hand(lease: &Lease) -> Lease {
+    Lease { token: by_hand(lease.token), ..lease.clone() }
+}
+
 /// A key that no other check, run or process has.
 pub(super) fn fresh_key() -> StorageKey {
     let [a, b] = [(); 2].map(|()| RandomState::new().hash_one(0));

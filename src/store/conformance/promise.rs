@@ -24,10 +24,12 @@ pub enum Promise {
     Whole,
     /// 9: `inspect` and `wait_for_change` change nothing, and reply in time.
     Look,
+    /// 10: an operator changes the record that it saw, and no other one.
+    Intervene,
 }
 
 impl Promise {
-    const ALL: [(Self, &'static str); 9] = [
+    const ALL: [(Self, &'static str); 10] = [
         (Self::Reserve, "`reserve` is one atomic operation"),
         (Self::TakeOver, "A record is taken over only if it yields to the request"),
         (Self::Token, "Only the current token settles"),
@@ -37,6 +39,7 @@ impl Promise {
         (Self::Eviction, "A live record is never evicted"),
         (Self::Whole, "A record is found whole"),
         (Self::Look, "`inspect` and `wait_for_change` change nothing, and reply in time"),
+        (Self::Intervene, "An operator changes the record that it saw, and no other one"),
     ];
 
     /// Its number in the list of promises.

@@ -16,6 +16,7 @@ use tower_idempotency::{Fingerprint, MemoryStore, PreviousAttempt};
 use crate::support::with;
 
 mod gaps;
+mod operators;
 mod touches;
 
 const UNIT: Duration = Duration::from_secs(1);
