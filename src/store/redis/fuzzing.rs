@@ -45,5 +45,5 @@ pub fn record_written_again(frame: &[u8]) -> Option<Vec<u8>> {
         Some(supplied) => outcome.map(|outcome| outcome.with_bytes(Some(supplied))),
         None => outcome,
     };
-    Some(frame::encode_ended(status, &lease, outcome.as_ref(), missing == 0))
+    Some(frame::encode_ended(status, &lease, outcome.as_ref(), lease.retention, missing == 0))
 }

@@ -9,6 +9,8 @@ use crate::record::key::{IdempotencyKey, Scope, StorageKey};
 use crate::record::outcome::StoredBody;
 use crate::store::ReserveRequest;
 
+const HOUR: Duration = Duration::from_hours(1);
+
 fn lease() -> Lease {
     let key = IdempotencyKey::parse(b"order-1001").unwrap();
     let key = StorageKey::derive(None, "tests", &Scope::anonymous(), &key);
@@ -29,9 +31,9 @@ fn frames() -> [(Vec<u8>, usize); 4] {
     let end = pending.len();
     [
         (pending, end),
-        (encode_ended(RecordStatus::Success, &lease, Some(&outcome()), true), START),
-        (encode_ended(RecordStatus::Failed, &lease, Some(&outcome()), true), START),
-        (encode_ended(RecordStatus::Failed, &lease, None, true), START),
+        (encode_ended(RecordStatus::Success, &lease, Some(&outcome()), HOUR, true), START),
+        (encode_ended(RecordStatus::Failed, &lease, Some(&outcome()), HOUR, true), START),
+        (encode_ended(RecordStatus::Failed, &lease, None, HOUR, true), START),
     ]
 }
 
@@ -69,8 +71,8 @@ fn a_record_of_this_version_is_read_by_the_next_one() {
         let expected = decode(frame.clone().into()).unwrap();
         same(&read(frame.clone().into(), |_, _| panic!("no field")).unwrap(), &expected);
         let mut fields = Vec::new();
-        let known = |tag, value| {
-            fields.push((tag, value));
+        let known = |tag, value: &[u8]| {
+            fields.push((tag, Bytes::copy_from_slice(value)));
             Ok(true)
         };
         same(&read(with_field(&frame, at, 1, b"one"), known).unwrap(), &expected);
