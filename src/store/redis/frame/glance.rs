@@ -8,9 +8,9 @@ use super::fields::Labelled;
 use super::{Attempt, Pending, START, Start};
 use crate::record::frame::DecodeError;
 use crate::record::key::StorageKey;
-use crate::record::outcome::{self, Kind};
+use crate::record::outcome;
 use crate::store::operator::{RecordInfo, RecordState};
-use crate::store::{RecordStatus, Token};
+use crate::store::RecordStatus;
 
 /// A record as operators ask for it, apart from its remaining time.
 pub(in crate::store::redis) struct Glance {
@@ -44,20 +44,10 @@ impl Glance {
             }
             RecordStatus::Success => {
                 let outcome::Glance { status, kind, bytes } = outcome::Glance::of(rest)?;
-                let not_retained = match kind {
-                    Kind::NotRetained(reason) => Some(reason),
-                    _ => None,
-                };
-                let is_packed = kind == Kind::Packed;
-                (RecordState::Success { status, not_retained, is_packed }, bytes)
+                (RecordState::succeeded(status, kind), bytes)
             }
         };
         Ok(Self { attempt, state, pending, labelled, bytes, frame })
-    }
-
-    /// The token of the attempt.
-    pub(in crate::store::redis) fn token(&self) -> Token {
-        self.attempt.token
     }
 
     /// Of an abandoned record: all of it, and the remaining time in milliseconds at which its lease

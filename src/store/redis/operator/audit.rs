@@ -38,6 +38,15 @@ pub(in crate::store::redis) fn is_of(frame: &[u8], id: &Token) -> bool {
     frame.get(ID) == Some(id.as_bytes())
 }
 
+/// The entry as the script writes it.
+#[cfg(any(test, fuzzing))]
+pub(in crate::store::redis) fn with_time(entry: &[u8], micros: u64) -> Vec<u8> {
+    let (head, rest) = entry.split_at(ID.end);
+    let mut frame = head.to_vec();
+    Writer::new(&mut frame).sized(micros.to_string().as_bytes());
+    [&frame, rest].concat()
+}
+
 pub(in crate::store::redis) fn decode(frame: Bytes) -> Result<AuditEntry, DecodeError> {
     let mut reader = Reader::new(frame);
     if reader.byte()? != VERSION {
@@ -63,3 +72,6 @@ fn text(reader: &mut Reader) -> Result<String, DecodeError> {
     let text = String::from_utf8(reader.sized()?.into()).map_err(|_| DecodeError)?;
     Ok(text.replace(char::is_control, ""))
 }
+
+#[cfg(test)]
+mod tests;
