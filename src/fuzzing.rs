@@ -17,7 +17,7 @@ use crate::store::fuzzing::record_of;
 use crate::store::pack::{EncryptionKeys, Of, Packing};
 use crate::store::{Record, State, Token};
 
-pub use crate::store::fuzzing::record_written_again;
+pub use crate::store::fuzzing::{audit_written_again, record_written_again, seen_and_settled};
 
 /// Unpacks the outcome that a store has packed in this frame, as a layer with an encryption key
 /// does. Then packs and unpacks it again.

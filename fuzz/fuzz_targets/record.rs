@@ -1,4 +1,5 @@
-//! Every frame that is read as a record can be written again, and the new frame reads the same.
+//! Every frame that is read as a record or as an audit entry can be written again, and the new frame
+//! reads the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -23,5 +24,12 @@ fuzz_target!(|frame: &[u8]| {
         assert!(again.len() <= frame.len());
         assert_eq!(again[..FIXED], frame[..FIXED]);
         assert_eq!(fuzzing::record_written_again(&again), Some(again));
+    }
+    if let Some((seen, settled)) = fuzzing::seen_and_settled(frame) {
+        assert_eq!((settled.label, settled.fingerprint), (seen.label, seen.fingerprint));
+        assert_eq!(settled.scope, seen.scope);
+    }
+    if let Some(again) = fuzzing::audit_written_again(frame) {
+        assert_eq!(again[..17], frame[..17]);
     }
 });

@@ -103,6 +103,24 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// Reads a number in LEB128.
+pub(crate) fn number(bytes: &mut impl Buf) -> Result<usize, DecodeError> {
+    let mut number = 0_usize;
+    for shift in (0..usize::BITS).step_by(7) {
+        let byte = bytes.try_get_u8().map_err(|_| DecodeError)?;
+        let bits = usize::from(byte & 0x7f);
+        // A number has one spelling: no bits that do not fit, and no zeros that pad it.
+        if (bits << shift) >> shift != bits || (byte == 0 && shift > 0) {
+            return Err(DecodeError);
+        }
+        number |= bits << shift;
+        if byte & 0x80 == 0 {
+            return Ok(number);
+        }
+    }
+    Err(DecodeError)
+}
+
 /// How many bytes a number takes.
 fn digits(number: usize) -> usize {
     (usize::BITS - (number | 1).leading_zeros()).div_ceil(7) as usize
@@ -137,20 +155,7 @@ impl Reader {
     }
 
     pub(crate) fn number(&mut self) -> Result<usize, DecodeError> {
-        let mut number = 0_usize;
-        for shift in (0..usize::BITS).step_by(7) {
-            let byte = self.byte()?;
-            let bits = usize::from(byte & 0x7f);
-            // A number has one spelling: no bits that do not fit, and no zeros that pad it.
-            if (bits << shift) >> shift != bits || (byte == 0 && shift > 0) {
-                return Err(DecodeError);
-            }
-            number |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err(DecodeError)
+        number(&mut self.0)
     }
 
     pub(crate) fn sized(&mut self) -> Result<Bytes, DecodeError> {
@@ -190,15 +195,30 @@ impl Reader {
         Ok(headers)
     }
 
+    /// Reads what [`Writer::headers`] has written, and leaves it out.
+    #[cfg(feature = "redis")]
+    pub(crate) fn skip_headers(&mut self) -> Result<(), DecodeError> {
+        for _ in 0..self.number()? {
+            if self.number()? & !SENSITIVE == 0 {
+                self.sized()?;
+            }
+            self.sized()?;
+        }
+        Ok(())
+    }
+
     /// Reads fields. `field` gets the tag and the value of each, and says whether it knows the tag.
     pub(crate) fn fields(
         &mut self,
-        mut field: impl FnMut(usize, Bytes) -> Result<bool, DecodeError>,
+        mut field: impl FnMut(usize, &[u8]) -> Result<bool, DecodeError>,
     ) -> Result<(), DecodeError> {
-        let mut fields = Self(self.sized()?);
+        let fields = self.sized()?;
+        let mut rest = &fields[..];
         let mut last = None;
-        while !fields.0.is_empty() {
-            let (tag, value) = (fields.number()?, fields.sized()?);
+        while !rest.is_empty() {
+            let (tag, length) = (number(&mut rest)?, number(&mut rest)?);
+            let (value, behind) = rest.split_at_checked(length).ok_or(DecodeError)?;
+            rest = behind;
             let is_known = field(tag, value)?;
             if last >= Some(tag) || (!is_known && tag % 2 == 1) {
                 return Err(DecodeError);

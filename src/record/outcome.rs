@@ -10,6 +10,8 @@ use super::frame::DecodeError;
 mod codec;
 mod kind;
 
+#[cfg(feature = "redis")]
+pub(crate) use codec::glance::Glance;
 pub(crate) use kind::Kind;
 pub use kind::NotRetained;
 

@@ -67,6 +67,7 @@ use std::time::Duration;
 use ::redis::Value;
 use tokio::time::Instant;
 
+use super::operator::{Cursor, Intervened, Intervention, ListPage, ListRequest, Shown, StatsPage};
 use super::timeout::Timeout;
 use super::undo::{Undo, Unreplied};
 use super::{
@@ -93,6 +94,7 @@ pub(crate) mod fuzzing;
 mod link;
 mod lookup;
 mod open;
+mod operator;
 mod place;
 mod probe;
 mod response;
@@ -101,6 +103,7 @@ mod scripts;
 mod sentinel;
 mod server;
 mod setting;
+mod slot_set;
 #[cfg(feature = "redis-tls-rustls")]
 mod tls;
 #[cfg(not(feature = "redis-tls-rustls"))]
@@ -239,6 +242,22 @@ impl Store for RedisStore {
 
     async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
         self.look_around().await
+    }
+
+    async fn list(&self, request: &ListRequest) -> Result<ListPage, StoreError> {
+        self.listed(request).await
+    }
+
+    async fn show(&self, key: &StorageKey) -> Result<Shown, StoreError> {
+        self.shown(key).await
+    }
+
+    async fn intervene(&self, intervention: &Intervention) -> Result<Intervened, StoreError> {
+        self.intervened(intervention).await
+    }
+
+    async fn stats(&self, after: Option<&Cursor>) -> Result<StatsPage, StoreError> {
+        self.counted(after).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -23,6 +23,9 @@ use super::kind::Kind;
 use super::{Outcome, StoredBody};
 use crate::record::frame::{DecodeError, Field, Reader, Writer};
 
+#[cfg(feature = "redis")]
+pub(super) mod glance;
+
 const VERSION: u8 = 1;
 
 /// The bits of `contents`.
@@ -33,6 +36,16 @@ mod contents {
     /// The request id is sensitive.
     pub(super) const SENSITIVE_ID: u8 = 0b0100_0000;
     pub(super) const FIELDS: u8 = 0b1000_0000;
+}
+
+/// Reads the version and the status. Returns the status and the contents.
+fn start(reader: &mut Reader) -> Result<(StatusCode, u8), DecodeError> {
+    if reader.byte()? != VERSION {
+        return Err(DecodeError);
+    }
+    let status = u16::from_be_bytes([reader.byte()?, reader.byte()?]);
+    let status = StatusCode::from_u16(status).map_err(|_| DecodeError)?;
+    Ok((status, reader.byte()?))
 }
 
 impl Outcome {
@@ -111,15 +124,10 @@ impl Outcome {
     /// Calls `field` with the tag and the value of each field. It says whether it knows the tag.
     fn read(
         frame: Bytes,
-        field: impl FnMut(usize, Bytes) -> Result<bool, DecodeError>,
+        field: impl FnMut(usize, &[u8]) -> Result<bool, DecodeError>,
     ) -> Result<(Self, usize), DecodeError> {
         let mut reader = Reader::new(frame);
-        if reader.byte()? != VERSION {
-            return Err(DecodeError);
-        }
-        let status = u16::from_be_bytes([reader.byte()?, reader.byte()?]);
-        let status = StatusCode::from_u16(status).map_err(|_| DecodeError)?;
-        let contents = reader.byte()?;
+        let (status, contents) = start(&mut reader)?;
         let kind = Kind::of_number(contents & contents::KIND)?;
         let request_id = match (contents & contents::REQUEST_ID, contents & contents::SENSITIVE_ID)
         {

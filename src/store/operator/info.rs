@@ -8,7 +8,7 @@ use http::StatusCode;
 use crate::record::fingerprint::Fingerprint;
 use crate::record::key::{ScopeDigest, StorageKey};
 use crate::record::label::RecordLabel;
-use crate::record::outcome::{NotRetained, Outcome, StoredBody};
+use crate::record::outcome::{Kind, NotRetained, Outcome};
 use crate::store::{Record, RecordStatus, State, Token};
 
 /// A record as operators see it: everything but the response.
@@ -118,16 +118,19 @@ impl RecordState {
             State::Failed(outcome) => {
                 Self::Failed { status: outcome.as_ref().map(|outcome| outcome.status) }
             }
-            State::Success(Outcome { status, body, .. }) => Self::Success {
-                status: *status,
-                not_retained: match body {
-                    StoredBody::NotRetained(reason) => Some(*reason),
-                    StoredBody::PackedNotRetained(_) => Some(NotRetained::Unknown),
-                    _ => None,
-                },
-                is_packed: matches!(body, StoredBody::Packed(_) | StoredBody::PackedNotRetained(_)),
-            },
+            State::Success(Outcome { status, body, .. }) => Self::succeeded(*status, body.kind()),
         }
+    }
+
+    /// The state of an attempt that gave a response with this status and this kind of body.
+    pub(crate) fn succeeded(status: StatusCode, kind: Kind) -> Self {
+        let not_retained = match kind {
+            Kind::NotRetained(reason) => Some(reason),
+            Kind::PackedNotRetained => Some(NotRetained::Unknown),
+            Kind::Whole | Kind::Packed | Kind::Omitted => None,
+        };
+        let is_packed = matches!(kind, Kind::Packed | Kind::PackedNotRetained);
+        Self::Success { status, not_retained, is_packed }
     }
 
     /// The status in the words of the store.

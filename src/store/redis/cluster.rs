@@ -19,6 +19,7 @@ use super::error::unreached;
 use super::place::Place;
 use super::server::{Endpoint, PAUSE, Server};
 use super::setting::Setting;
+use super::slot_set::{SlotSet, slot_of};
 use crate::runtime::lock::lock;
 
 mod reading;
@@ -27,7 +28,7 @@ mod slots;
 
 use reading::Read;
 use redirect::{NotServed, Step, send_announced};
-use slots::{Slots, slot_of};
+use slots::Slots;
 
 /// How often a command is sent on before the map is looked at again.
 const HOPS: usize = 16;
@@ -72,6 +73,33 @@ impl Cluster {
     /// Sends commands on one name to the server that has it.
     pub(super) async fn send(&self, commands: &Commands) -> RedisResult<Vec<Value>> {
         self.0.setting.in_time(self.route(commands)).await
+    }
+
+    /// The server that has a slot, and all slots that it has.
+    pub(super) async fn part_with(&self, slot: u16) -> RedisResult<(Address, SlotSet)> {
+        let place = || Place::cluster(&self.0.seeds);
+        let server = self.0.setting.to_reach(place, self.reach(Some(slot))).await?;
+        let mut slots = SlotSet::none();
+        for range in lock(&self.0.map).iter() {
+            if range.port == server.port && range.host == server.host {
+                slots.add(range.first..=range.last);
+            }
+        }
+        Ok((server, slots))
+    }
+
+    /// Sends commands to one server. What it does not serve is an error among the replies, and a
+    /// reason to read the map again.
+    pub(super) async fn send_to(
+        &self,
+        server: &Address,
+        commands: &Commands,
+    ) -> RedisResult<Vec<Value>> {
+        let replies = self.0.server(server).send(commands).await;
+        if NotServed::find(&replies).is_some_and(|why| why.next(server).is_map_in_doubt) {
+            self.0.doubt(server);
+        }
+        replies
     }
 
     async fn route(&self, commands: &Commands) -> RedisResult<Vec<Value>> {

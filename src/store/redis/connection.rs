@@ -6,12 +6,14 @@ use std::sync::Arc;
 use redis::aio::ConnectionLike;
 use redis::{RedisResult, Value};
 
+use super::address::Address;
 use super::cluster::Cluster;
 use super::commands::Commands;
 use super::driver::Foreign;
 use super::eviction::Eviction;
 use super::server::{Endpoint, Server};
 use super::setting::Setting;
+use super::slot_set::SlotSet;
 use super::url::Target;
 use crate::store::timeout::Timeout;
 
@@ -32,6 +34,20 @@ enum Reach {
     Server(Server),
     Cluster(Cluster),
     Foreign(Arc<dyn Foreign>),
+}
+
+/// A server with a part of the records.
+pub(super) struct Part {
+    /// Those of its records.
+    pub(super) slots: SlotSet,
+    /// `None` if it is the only one.
+    server: Option<Address>,
+}
+
+impl Part {
+    pub(super) fn is_of_cluster(&self) -> bool {
+        self.server.is_some()
+    }
 }
 
 impl Connection {
@@ -64,6 +80,34 @@ impl Connection {
             Reach::Server(server) => server.send(commands).await,
             Reach::Cluster(cluster) => Box::pin(cluster.send(commands)).await,
             Reach::Foreign(connection) => connection.send(commands).await,
+        }
+    }
+}
+
+impl Connection {
+    /// The server with this slot.
+    pub(super) async fn part_with(&self, slot: u16) -> RedisResult<Part> {
+        match &self.reach {
+            Reach::Server(_) | Reach::Foreign(_) => {
+                Ok(Part { slots: SlotSet::all(), server: None })
+            }
+            Reach::Cluster(cluster) => {
+                let (server, slots) = cluster.part_with(slot).await?;
+                Ok(Part { slots, server: Some(server) })
+            }
+        }
+    }
+
+    /// Sends commands to one server, whose names may be in any slots. Names in slots that it does
+    /// not have are errors among the replies.
+    pub(super) async fn send_to(
+        &self,
+        part: &Part,
+        commands: &Commands,
+    ) -> RedisResult<Vec<Value>> {
+        match (&self.reach, &part.server) {
+            (Reach::Cluster(cluster), Some(server)) => cluster.send_to(server, commands).await,
+            _ => self.send(commands).await,
         }
     }
 }

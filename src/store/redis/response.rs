@@ -17,11 +17,11 @@ use crate::store::{
 
 /// Bodies up to this size, in bytes, are stored in their record. A larger one is written apart, in
 /// the same round trip, because a server copies several times what passes through a script.
-const INLINE: usize = 2048;
+pub(super) const INLINE: usize = 2048;
 
 /// A body outlives its record by the lease and this much, so that no record is without its body.
 /// The record may be written later than the body, if the first try has written the body only.
-const BODY_GRACE: Duration = Duration::from_mins(2);
+pub(super) const BODY_GRACE: Duration = Duration::from_mins(2);
 
 /// The lowest limit, in bytes, that a server can have for one value (`proto-max-bulk-len`). A
 /// server cuts the connection on a longer value, mostly before its reply is read. So does a
@@ -32,7 +32,7 @@ const LEAST_LIMIT: usize = 1 << 20;
 static LOST_BODY: Seldom = Seldom::new();
 
 /// The script found no body beside the record.
-const BODY_IS_GONE: &str =
+pub(super) const BODY_IS_GONE: &str =
     "the body of the response was evicted at once: is the maxmemory-policy noeviction?";
 
 impl RedisStore {
@@ -51,7 +51,7 @@ impl RedisStore {
         }
         let settled = {
             let head = frame::head(RecordStatus::Pending, &lease.token);
-            let ended = frame::encode_ended(status, lease, outcome, true);
+            let ended = frame::encode_ended(status, lease, outcome, retention, true);
             let ttl = text(millis(retention));
             self.settle(&scripts::SETTLE, lease, &[&head, &ended, &ttl, b""])
         };
@@ -69,7 +69,7 @@ impl RedisStore {
     ) -> Result<Settlement, StoreError> {
         let name = self.name(&lease.key);
         let head = frame::head(RecordStatus::Pending, &lease.token);
-        let ended = frame::encode_ended(status, lease, outcome, false);
+        let ended = frame::encode_ended(status, lease, outcome, retention, false);
         let ttl = text(millis(retention));
         let body_name = self.body_name(&name, &lease.token);
         let grace = text(millis(retention.saturating_add(lease.lease).saturating_add(BODY_GRACE)));
@@ -144,7 +144,7 @@ impl RedisStore {
 
     /// The name of a body. It contains the token, so that a late writer cannot replace the
     /// winner's, and in braces the name of the record, so that both are in one slot of a cluster.
-    fn body_name(&self, record: &[u8], token: &Token) -> Vec<u8> {
+    pub(super) fn body_name(&self, record: &[u8], token: &Token) -> Vec<u8> {
         [self.prefix.as_bytes(), b"body:{", record, b"}", token.as_bytes()].concat()
     }
 }

@@ -19,6 +19,8 @@ pub(super) static RELEASE: LazyLock<Script> =
     LazyLock::new(|| Script::once(include_str!("scripts/release.lua")));
 pub(super) static RENEW: LazyLock<Script> =
     LazyLock::new(|| Script::new(include_str!("scripts/renew.lua")));
+pub(super) static INTERVENE: LazyLock<Script> =
+    LazyLock::new(|| Script::new(include_str!("scripts/intervene.lua")));
 
 pub(super) struct Script {
     source: &'static str,

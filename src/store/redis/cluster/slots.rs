@@ -10,25 +10,6 @@ pub(super) struct Slots {
     pub(super) port: u16,
 }
 
-/// The slot of a name: that of the text in its first braces, if there is any.
-pub(super) fn slot_of(name: &[u8]) -> u16 {
-    let tag = name.iter().position(|byte| *byte == b'{').and_then(|open| {
-        let rest = &name[open + 1..];
-        let close = rest.iter().position(|byte| *byte == b'}')?;
-        (close > 0).then(|| &rest[..close])
-    });
-    crc16(tag.unwrap_or(name)) % 16384
-}
-
-/// CRC-16/XMODEM, bit by bit: a name has less than a hundred bytes.
-fn crc16(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0, |crc, byte| {
-        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc: u16, _| {
-            if crc & 0x8000 == 0 { crc << 1 } else { (crc << 1) ^ 0x1021 }
-        })
-    })
-}
-
 /// Reads the reply to `CLUSTER SLOTS`. A server that does not know its own host is at the host that
 /// was asked.
 pub(super) fn read(reply: Value, asked: &str) -> RedisResult<Vec<Slots>> {
@@ -105,18 +86,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-
-    #[test]
-    fn slots_are_those_that_the_specification_gives() {
-        assert_eq!(crc16(b"123456789"), 0x31c3);
-        assert_eq!(slot_of(b"foo"), 12182);
-        assert_eq!(slot_of(b"bar"), 5061);
-        assert_eq!(slot_of(b"{foo}bar"), slot_of(b"foo"));
-        assert_eq!(slot_of(b"a{foo}{bar}"), slot_of(b"foo"));
-        assert_eq!(slot_of(b"{foo"), crc16(b"{foo") % 16384);
-        assert_eq!(slot_of(b"{}foo"), crc16(b"{}foo") % 16384);
-        assert_eq!(slot_of(b""), 0);
-    }
 
     fn bulk(text: &str) -> Value {
         Value::BulkString(text.as_bytes().to_vec())
