@@ -27,11 +27,14 @@ const ROUNDS: usize = 15;
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Work = (&'static str, fn(&'static Payments) -> Boxed);
 
-const WORKS: [Work; 6] = [
+const WORKS: [Work; 7] = [
     ("one INSERT, autocommitted", |payments| Box::pin(payments.insert())),
     ("its own BEGIN, INSERT, COMMIT", |payments| Box::pin(payments.transaction())),
     ("reserve and complete without a business write", |payments| {
         Box::pin(payments.reserve_and_complete())
+    }),
+    ("the same with the index for operators", |payments| {
+        Box::pin(payments.reserve_and_complete_indexed())
     }),
     ("replay", |payments| Box::pin(payments.replay())),
     ("transaction mode, first", |payments| Box::pin(payments.first())),

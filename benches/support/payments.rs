@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{PgConnection, PgPool, Postgres};
 use tower_idempotency::store::{
-    Outcome, Reservation, ReserveRequest, StorageKey, Store, StoredBody,
+    Identifier, Outcome, Reservation, ReserveRequest, StorageKey, Store, StoredBody,
 };
 use tower_idempotency::{
     Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, PostgresStore, PostgresTxStore, Scope,
@@ -90,6 +90,8 @@ pub(crate) fn median(figures: impl Iterator<Item = f64>) -> f64 {
 pub(crate) struct Payments {
     pool: PgPool,
     store: PostgresStore,
+    /// The same in a table with the index for operators.
+    indexed: PostgresStore,
     layer: IdempotencyLayer<PostgresTxStore>,
     /// The keys of several of these in one database begin with different names.
     name: String,
@@ -107,9 +109,12 @@ impl Payments {
         sqlx::query(table).execute(&pool).await.unwrap();
         let store = PostgresStore::new(pool.clone());
         store.migrate().await.unwrap();
+        let indexed = Identifier::new("indexed_records").unwrap();
+        let indexed = PostgresStore::new(pool.clone()).table(indexed).operator_index();
+        indexed.migrate().await.unwrap();
         let layer = IdempotencyLayer::new(store.clone().in_transaction());
         let number = AtomicU64::new(REPEATED);
-        let payments = Self { pool, store, layer, name: name.to_owned(), number };
+        let payments = Self { pool, store, indexed, layer, name: name.to_owned(), number };
         for number in 0..REPEATED {
             payments.finish(number).await;
             payments.execute(number).await;
@@ -139,28 +144,36 @@ impl Payments {
         self.finish(self.number()).await;
     }
 
+    pub(crate) async fn reserve_and_complete_indexed(&self) {
+        self.finish_in(&self.indexed, self.number()).await;
+    }
+
     async fn finish(&self, number: u64) {
-        match self.reserve(number).await {
+        self.finish_in(&self.store, number).await;
+    }
+
+    async fn finish_in(&self, store: &PostgresStore, number: u64) {
+        match self.reserve_in(store, number).await {
             Reservation::Acquired(lease) => {
-                let _ = self.store.complete(&lease, &outcome(), RETENTION).await.unwrap();
+                let _ = store.complete(&lease, &outcome(), RETENTION).await.unwrap();
             }
             Reservation::Found(_) => panic!("the key is new"),
         }
     }
 
     pub(crate) async fn replay(&self) {
-        match self.reserve(self.number() % REPEATED).await {
+        match self.reserve_in(&self.store, self.number() % REPEATED).await {
             Reservation::Found(_) => {}
             Reservation::Acquired(_) => panic!("the key already has a response"),
         }
     }
 
-    async fn reserve(&self, number: u64) -> Reservation {
+    async fn reserve_in(&self, store: &PostgresStore, number: u64) -> Reservation {
         let key = StorageKey::derive(None, "lease", &Scope::anonymous(), &self.key(number));
         let request = ReserveRequest::new(key, Fingerprint::of_fields(["pay"]))
             .lease(Duration::from_secs(10))
             .retention(RETENTION);
-        self.store.reserve(&request).await.unwrap()
+        store.reserve(&request).await.unwrap()
     }
 
     pub(crate) async fn first(&self) {

@@ -2,6 +2,7 @@
 //! connections and transactions.
 
 pub(super) mod error;
+mod listing;
 mod pooled;
 #[cfg(feature = "postgres")]
 pub mod postgres;

@@ -88,6 +88,9 @@ use ::sqlx::postgres::PgRow;
 
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
+use crate::store::operator::{
+    Cursor, Intervened, Intervention, ListPage, ListRequest, Shown, StatsPage,
+};
 use crate::store::timeout::Timeout;
 use crate::store::undo::{Undo, Unreplied};
 use crate::store::{
@@ -103,6 +106,7 @@ mod lately;
 mod migration;
 mod named;
 mod names;
+mod operator;
 mod reserve;
 mod row;
 mod settle;
@@ -127,6 +131,7 @@ pub struct PostgresStore {
     pool: Pool,
     names: Names,
     prepared: bool,
+    has_operator_index: bool,
     statements: Arc<Statements>,
     unreplied: Arc<Unreplied>,
     lately: Lately,
@@ -150,6 +155,7 @@ impl PostgresStore {
             },
             names,
             prepared: true,
+            has_operator_index: false,
             statements,
             lately: Lately::default(),
         }
@@ -195,6 +201,18 @@ impl PostgresStore {
     pub fn persistent(mut self, persistent: bool) -> Self {
         self.prepared = persistent;
         self.renamed()
+    }
+
+    /// Also makes an index for operators, in [`migrate`](Self::migrate) and
+    /// [`migration`](Self::migration). Default: none. It costs each first execution some work of the
+    /// server, and finds what is stuck among any number of records: see the
+    /// [module](self#operators).
+    ///
+    /// `migrate` makes it in one transaction, and writes wait for it meanwhile. On a table with many
+    /// records, make it by `CREATE INDEX CONCURRENTLY` first, under the name that `migration` has.
+    #[must_use]
+    pub fn operator_index(self) -> Self {
+        Self { has_operator_index: true, ..self }
     }
 
     /// Reservations are undone in the table where they were made.
@@ -274,6 +292,22 @@ impl Store for PostgresStore {
 
     async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
         self.look_around().await.map_err(|error| self.named(error))
+    }
+
+    async fn list(&self, request: &ListRequest) -> Result<ListPage, StoreError> {
+        self.listed(request).await
+    }
+
+    async fn show(&self, key: &StorageKey) -> Result<Shown, StoreError> {
+        self.shown(key).await
+    }
+
+    async fn intervene(&self, intervention: &Intervention) -> Result<Intervened, StoreError> {
+        self.intervened(intervention).await
+    }
+
+    async fn stats(&self, _: Option<&Cursor>) -> Result<StatsPage, StoreError> {
+        self.counted().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

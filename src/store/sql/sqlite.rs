@@ -71,6 +71,9 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
+use crate::store::operator::{
+    Cursor, Intervened, Intervention, ListPage, ListRequest, Shown, StatsPage,
+};
 use crate::store::timeout::Timeout;
 use crate::store::undo::{Undo, Unreplied};
 use crate::store::{
@@ -83,6 +86,7 @@ mod error;
 mod file;
 mod layout;
 mod open;
+mod operator;
 mod row;
 mod statements;
 mod streak;
@@ -118,6 +122,7 @@ pub struct SqliteStore {
     unreplied: Arc<Unreplied>,
     timeout: Timeout,
     streak: Arc<Streak>,
+    has_operator_index: bool,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -200,6 +205,22 @@ impl Store for SqliteStore {
 
     async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
         self.look_around().await
+    }
+
+    async fn list(&self, request: &ListRequest) -> Result<ListPage, StoreError> {
+        self.listed(request).await
+    }
+
+    async fn show(&self, key: &StorageKey) -> Result<Shown, StoreError> {
+        self.shown(key).await
+    }
+
+    async fn intervene(&self, intervention: &Intervention) -> Result<Intervened, StoreError> {
+        self.intervened(intervention).await
+    }
+
+    async fn stats(&self, _: Option<&Cursor>) -> Result<StatsPage, StoreError> {
+        self.counted().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

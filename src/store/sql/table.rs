@@ -12,6 +12,17 @@
 //! | `response_request_id` | the id of the first request: visible ASCII, at most 128 characters |
 //! | `response_body` | the body, byte for byte |
 //! | `response_missing` | why there is no body: `too large`, `streamed`, `failure`, `lost`, `withheld`, `rejected`, `stalled`, `omitted`; or `packed`, if the body is compressed or encrypted |
+//! | `namespace`, `route`, `scope` | of a [labelled](crate::IdempotencyLayer::label_records) record: the operation, in ASCII, and the digest of the scope; otherwise null |
+//!
+//! What operators did is in a table beside it, with `_audit` at the end of its name:
+//!
+//! | column | what it holds |
+//! |---|---|
+//! | `key`, `id` | the storage key, and the intervention: 16 bytes, which a settled record has as its token |
+//! | `at`, `expires_at` | by the clock of the database |
+//! | `action` | `release`, `respond`, `fail`, `conclude` or `erase` |
+//! | `by`, `reason` | who and why |
+//! | `was`, `attempt` | the state that the record had, and its attempt |
 //!
 //! Header values are stored byte for byte, so no encoding of a database can reject or change them.
 //! A database shows such bytes as text on request:
@@ -33,8 +44,12 @@ use crate::record::outcome::{Kind, Outcome, StoredBody};
 use crate::store::{Record, State, Token};
 
 mod identifier;
+mod label;
+mod operator;
 
 pub use identifier::{Identifier, InvalidIdentifier};
+pub(super) use label::{LabelColumns, written};
+pub(super) use operator::{EntryRow, InfoRow, StatsRow};
 
 /// The columns of a row that describe a record.
 pub(super) struct Row {

@@ -163,7 +163,7 @@ async fn a_postgres_that_cannot_be_used_fails_the_check() {
     pg.ask("COMMENT ON TABLE idempotency_records IS 'tower-idempotency 1'").await;
     let other = ["that of \"tower-idempotency 1\"", "use another table"];
     fails(DynStore::new(pg.server.store()), configuration, &other).await;
-    pg.ask("COMMENT ON TABLE idempotency_records IS 'tower-idempotency 2'").await;
+    pg.ask("COMMENT ON TABLE idempotency_records IS 'tower-idempotency 3'").await;
 
     pg.ask(
         "INSERT INTO idempotency_records (key, status, token, fingerprint, attempt, expires_at) \

@@ -23,6 +23,7 @@ mod grpc;
 mod isolation;
 mod locked;
 mod misuse;
+mod operators;
 mod pool;
 mod quoted;
 mod responses;

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::PostgresStore;
 use super::error::{store_error, unreached};
+use super::migration::Layout;
 use super::named::{Quoted, RIGHTS, not_connected, of_connection};
 use crate::store::check::{
     CheckItem, DURABILITY, EVICTION, PERMISSIONS, REPLICAS, TLS, clock, swept,
@@ -23,8 +24,17 @@ impl PostgresStore {
         self.connect().await?;
         // Not by the pool itself, which may wait for longer than the store timeout.
         let mut connection = self.pool.acquire().await.map_err(unreached)?;
-        if self.found_layout(&mut connection).await? {
-            self.may_use_table(&mut connection).await?;
+        match self.found_layout(&mut connection).await? {
+            // What is asked next says that there is none.
+            Layout::Missing => {}
+            Layout::Older => {
+                let detail = format!(
+                    "the table {} is that of an older version: run `PostgresStore::migrate`",
+                    self.names
+                );
+                return Err(StoreError::new(StoreErrorKind::Configuration).detail(detail));
+            }
+            Layout::Current { .. } => self.may_use_table(&mut connection).await?,
         }
         let look = include_str!("check.sql").replace("{records}", &self.names.to_string());
         let row = ::sqlx::raw_sql(AssertSqlSafe(look))

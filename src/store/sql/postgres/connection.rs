@@ -137,6 +137,23 @@ impl<'a> Connection<'a> {
         second.map_err(|second| store_error(if fate == Fate::Lost { first } else { second }))
     }
 
+    /// Sends a statement that reads any number of rows, once.
+    pub(super) async fn read_all(
+        &mut self,
+        statement: &Statement,
+        values: &[Value<'_>],
+    ) -> Result<Vec<PgRow>, StoreError> {
+        let Some(inner) = &mut self.inner else {
+            return Err(store_error(Error::PoolClosed));
+        };
+        inner.condition = Condition::Asked;
+        let reply = statement.run_all(inner, values).await;
+        let fate = reply.as_ref().err().map(Fate::of);
+        let is_spent = matches!(fate, Some(Fate::Lost | Fate::Stale));
+        inner.condition = if is_spent { Condition::Spent } else { Condition::Whole };
+        reply.map_err(store_error)
+    }
+
     async fn send(
         &mut self,
         statement: &Statement,

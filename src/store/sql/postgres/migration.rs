@@ -8,25 +8,53 @@ use super::named::{Quoted, database};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// The comment of a table that this version of the crate uses.
-const VERSION: &str = concat!(env!("CARGO_PKG_NAME"), " 2");
+const VERSION: &str = concat!(env!("CARGO_PKG_NAME"), " 3");
+/// The comment of a table that `migrate` adds columns to.
+const UPGRADED: &str = concat!(env!("CARGO_PKG_NAME"), " 2");
 /// What the comment of a table of this crate begins with, whatever its version.
 const OURS: &str = concat!(env!("CARGO_PKG_NAME"), " ");
 
+/// What is there.
+pub(super) enum Layout {
+    Missing,
+    /// A table without the columns and the audit of this version.
+    Older,
+    /// Whether the index for operators is there too.
+    Current {
+        has_operator_index: bool,
+    },
+}
+
+/// The end of the name of the index for operators.
+const OPERATORS: &str = "_operators";
+
 impl PostgresStore {
-    /// The statements that make the table, to run by hand or with other migrations: exactly what
+    /// The statements that make the table or upgrade an older one, to run by hand or with other migrations: exactly what
     /// [`migrate`](Self::migrate) runs. They change nothing when they are run again.
     pub fn migration(&self) -> String {
         let schema = self.names.schema.as_ref();
         let schema = schema
             .map(|schema| include_str!("schema.sql").replace("{schema}", &schema.to_string()));
-        include_str!("create.sql")
+        let index = if self.has_operator_index { include_str!("operator_index.sql") } else { "" };
+        [include_str!("create.sql"), index]
+            .concat()
             .replace("{schema}", &schema.unwrap_or_default())
             .replace("{records}", &self.names.to_string())
-            .replace("{index}", &format!("\"{}_expires_at\"", self.names.table.as_str()))
+            .replace("{audit}", &self.names.audit())
+            .replace("{view}", &self.names.view())
+            .replace("{index}", &self.names.of_index("_expires_at"))
+            .replace("{audit_index}", &self.names.of_index("_audit_expires_at"))
+            .replace("{operator_index}", &self.names.of_index(OPERATORS))
     }
 
-    /// Makes the table, if there is none. Any number of processes may call it at once, at each
-    /// start. If the table is there, it only reads, and needs no right to create.
+    /// Makes the table, if there is none, with its audit and its view. Any number of processes may
+    /// call it at once, at each start. If the table is there, it only reads, and needs no right to
+    /// create.
+    ///
+    /// A table of layout 2 gets the columns that it lacks. That takes no longer for many rows, but
+    /// it waits for the transactions that have used the table, and requests wait behind it. Set
+    /// `lock_timeout` on the connection if some of them are long. Only the owner of the table may do
+    /// it.
     ///
     /// # Errors
     ///
@@ -42,8 +70,13 @@ impl PostgresStore {
         // By the simple protocol, because it goes through every pooler, and takes several
         // statements as one transaction.
         let mut connection = self.pool.inner.acquire().await.map_err(unreached)?;
-        if self.found_layout(&mut connection).await? {
-            return Ok(());
+        match self.found_layout(&mut connection).await? {
+            Layout::Current { has_operator_index }
+                if has_operator_index || !self.has_operator_index =>
+            {
+                return Ok(());
+            }
+            Layout::Current { .. } | Layout::Older | Layout::Missing => {}
         }
         let create = ::sqlx::raw_sql(AssertSqlSafe(self.migration()));
         create.execute(&mut *connection).await.map(drop).map_err(unreached)
@@ -71,25 +104,45 @@ impl PostgresStore {
         };
         error.detail(format!(
             "the role {role} may not make the table {}: {what}GRANT USAGE, CREATE ON SCHEMA {schema} \
-             TO {role}, or run the statements of `PostgresStore::migration` as another role",
+             TO {role}, or run the statements of `PostgresStore::migration` as another role; an \
+             older table is upgraded by its owner",
             self.names,
         ))
     }
 
-    /// Whether the table is there. It is an error if it is not of this version.
+    /// What is there. It is an error if that is neither of this version nor of one before.
     pub(super) async fn found_layout(
         &self,
         connection: &mut PgConnection,
-    ) -> Result<bool, StoreError> {
-        let look = include_str!("layout.sql").replace("{records}", &self.names.to_string());
+    ) -> Result<Layout, StoreError> {
+        let look = include_str!("layout.sql")
+            .replace("{records}", &self.names.to_string())
+            .replace("{operator_index}", &format!("{}{OPERATORS}", self.names.table.as_str()));
         let found =
             ::sqlx::raw_sql(AssertSqlSafe(look)).fetch_one(connection).await.map_err(unreached)?;
         let is_there: bool = found.try_get("is_there").map_err(unreached)?;
-        if is_there {
-            let says: Option<String> = found.try_get("says").map_err(unreached)?;
-            known(&says.unwrap_or_default())?;
+        if !is_there {
+            return Ok(Layout::Missing);
         }
-        Ok(is_there)
+        let says: Option<String> = found.try_get("says").map_err(unreached)?;
+        if says.as_deref() == Some(UPGRADED) {
+            return Ok(Layout::Older);
+        }
+        known(&says.unwrap_or_default())?;
+        let indexed: Option<bool> = found.try_get("indexed").map_err(unreached)?;
+        match indexed {
+            Some(false) if self.has_operator_index => Err(self.invalid_index()),
+            indexed => Ok(Layout::Current { has_operator_index: indexed.is_some() }),
+        }
+    }
+
+    /// One that `CREATE INDEX CONCURRENTLY` has left behind is written and never read.
+    fn invalid_index(&self) -> StoreError {
+        let index = self.names.of_index(OPERATORS);
+        StoreError::new(StoreErrorKind::Configuration).detail(format!(
+            "the index {index} is not valid: it is still being made, or that has failed; then DROP \
+             INDEX it, and make it again"
+        ))
     }
 }
 

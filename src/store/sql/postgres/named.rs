@@ -29,6 +29,11 @@ impl PostgresStore {
         let detail = match code(source) {
             "42501" => self.not_permitted(&Quoted(options.get_username()), &RIGHTS),
             "42P01" | "3F000" => self.no_table(&options),
+            "42703" => format!(
+                "the table {} has other columns: `PostgresStore::migrate` of this version has not \
+                 been run",
+                self.names
+            ),
             _ if matches!(source, Error::PoolTimedOut) => self.no_connection(&options),
             _ => return error,
         };

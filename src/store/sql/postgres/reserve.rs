@@ -3,6 +3,7 @@
 use super::connection::Connection;
 use super::statement::Value;
 use super::{PostgresStore, row};
+use crate::store::sql::table::LabelColumns;
 use crate::store::undo::Undo;
 use crate::store::{
     Lease, RecordStatus, Reservation, ReserveRequest, Store as _, StoreError, StoreErrorKind, Token,
@@ -20,7 +21,10 @@ impl PostgresStore {
         loop {
             undo.sends(&first);
             let fingerprint = first.fingerprint.to_bytes();
-            let values = wanted(&first, &fingerprint);
+            let label = LabelColumns::of(&first);
+            let [key, token, fingerprint, lease, retention] = wanted(&first, &fingerprint);
+            let [namespace, route, scope] = Value::label(&label);
+            let values = [key, token, fingerprint, lease, retention, namespace, route, scope];
             let row = connection.ask(&self.statements.reserve, &values).await?;
             // There is a row in each case.
             let row = row.ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt))?;
@@ -78,7 +82,22 @@ impl PostgresStore {
             Value::Text(Some(found.state)),
             Value::Number(found.attempt),
         ];
-        let values = [key, token, fingerprint, lease, retention, attempt, seen, state, last];
+        let label = LabelColumns::of(next);
+        let [namespace, route, scope] = Value::label(&label);
+        let values = [
+            key,
+            token,
+            fingerprint,
+            lease,
+            retention,
+            attempt,
+            seen,
+            state,
+            last,
+            namespace,
+            route,
+            scope,
+        ];
         let row = connection.ask(&self.statements.take_over, &values).await?;
         Ok(row.is_some())
     }

@@ -1,6 +1,7 @@
 -- (no record) -> pending: the first attempt. Applies when there is no row for the key. Otherwise it
 -- returns the whole row, expired or not, and writes nothing.
 -- $1 key   $2 token drawn by the caller   $3 fingerprint   $4 lease in ms   $5 retention in ms
+-- $6 namespace   $7 route   $8 scope
 --
 -- The record gets 1.6 % more than its retention: see settle.sql.
 --
@@ -17,10 +18,13 @@ WITH found AS MATERIALIZED (
     response_request_id, response_body, response_missing
   FROM {records} WHERE key = $1::bytea
 ), made AS (
-  INSERT INTO {records} AS r (key, status, attempt, token, fingerprint, lease_until, created_at, updated_at, expires_at)
+  INSERT INTO {records} AS r (
+    key, status, attempt, token, fingerprint, lease_until, created_at, updated_at, expires_at, namespace, route, scope
+  )
   SELECT
     $1::bytea, 'pending', 1, $2::bytea, $3::bytea, statement_timestamp() + $4::bigint * interval '1 ms',
-    statement_timestamp(), statement_timestamp(), statement_timestamp() + $5::bigint * interval '1.016 ms'
+    statement_timestamp(), statement_timestamp(), statement_timestamp() + $5::bigint * interval '1.016 ms',
+    $6::text, $7::text, $8::bytea
   WHERE NOT EXISTS (SELECT FROM found)
   ON CONFLICT (key) DO UPDATE SET status = r.status
   RETURNING

@@ -5,7 +5,9 @@ use ::sqlx::{Decode, Error, Postgres, Row as _, ValueRef as _};
 
 use super::error::store_error;
 use crate::record::frame::DecodeError;
-use crate::store::sql::table::{ResponseColumns, Row};
+use crate::record::key::StorageKey;
+use crate::store::operator::{AuditEntry, RecordInfo, Stats};
+use crate::store::sql::table::{EntryRow, InfoRow, ResponseColumns, Row, StatsRow};
 use crate::store::{Record, StoreError, StoreErrorKind, Token};
 
 /// Reads the record in a row.
@@ -25,6 +27,89 @@ pub(super) fn expired(row: &PgRow) -> Result<Option<Token>, StoreError> {
     }
     let token = bytes(row, "token").map_err(store_error)?.unwrap_or_default();
     token.try_into().map(|token| Some(Token::new(token))).map_err(|_| malformed(DecodeError))
+}
+
+/// Describes the record in a row of `info.sql`.
+///
+/// # Errors
+///
+/// As [`record`].
+pub(super) fn info(row: &PgRow) -> Result<RecordInfo, StoreError> {
+    info_columns(row).map_err(store_error)?.info().map_err(malformed)
+}
+
+/// The same, with its place in a list. A record that cannot be read is left out, and logged, so
+/// that the others are found.
+pub(super) fn listed(row: &PgRow) -> Result<((String, StorageKey), Option<RecordInfo>), Error> {
+    let key = bytes(row, "key")?.unwrap_or_default();
+    // A key of another length is not one of this crate. The next page begins behind its place.
+    let mut whole = [0; 32];
+    let length = key.len().min(whole.len());
+    whole[..length].copy_from_slice(&key[..length]);
+    let key = StorageKey::from_bytes(whole);
+    let place = (row.try_get("place")?, key);
+    let info = info(row).inspect_err(|error| {
+        tracing::warn!(%key, %error, "record left out of a list: it cannot be read");
+    });
+    Ok((place, info.ok()))
+}
+
+fn info_columns(row: &PgRow) -> Result<InfoRow, Error> {
+    Ok(InfoRow {
+        key: bytes(row, "key")?.unwrap_or_default(),
+        status: row.try_get("status")?,
+        attempt: row.try_get("attempt")?,
+        token: bytes(row, "token")?.unwrap_or_default(),
+        fingerprint: bytes(row, "fingerprint")?.unwrap_or_default(),
+        lapsed: row.try_get("lapsed")?,
+        response_status: row.try_get::<Option<i32>, _>("response_status")?.map(Into::into),
+        response_missing: row.try_get("response_missing")?,
+        bytes: row.try_get("bytes")?,
+        namespace: row.try_get("namespace")?,
+        route: row.try_get("route")?,
+        scope: bytes(row, "scope")?,
+        reserved_ago: row.try_get("reserved_ago")?,
+        changed_ago: row.try_get("changed_ago")?,
+        expires_in: row.try_get("expires_in")?,
+    })
+}
+
+/// Reads a row of `history.sql`.
+///
+/// # Errors
+///
+/// As [`record`].
+pub(super) fn entry(row: &PgRow) -> Result<AuditEntry, StoreError> {
+    let columns = || {
+        Ok(EntryRow {
+            id: bytes(row, "id")?.unwrap_or_default(),
+            at: row.try_get("at")?,
+            action: row.try_get("action")?,
+            by: row.try_get("by")?,
+            reason: row.try_get("reason")?,
+            was: row.try_get("was")?,
+            attempt: row.try_get("attempt")?,
+        })
+    };
+    columns().map_err(store_error)?.entry().map_err(malformed)
+}
+
+/// Adds a row of `stats.sql`.
+///
+/// # Errors
+///
+/// As [`record`].
+pub(super) fn count(row: &PgRow, stats: &mut Stats) -> Result<(), StoreError> {
+    let columns = || {
+        Ok(StatsRow {
+            state: row.try_get("state")?,
+            again: row.try_get("again")?,
+            records: row.try_get("records")?,
+            bytes: row.try_get("bytes")?,
+            oldest: row.try_get("oldest")?,
+        })
+    };
+    columns().map_err(store_error)?.add_to(stats).map_err(malformed)
 }
 
 fn malformed(malformed: DecodeError) -> StoreError {

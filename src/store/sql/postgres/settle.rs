@@ -6,7 +6,7 @@ use super::PostgresStore;
 use super::connection::Connection;
 use super::statement::{Statement, Value};
 use crate::record::outcome::Outcome;
-use crate::store::sql::table::ResponseColumns;
+use crate::store::sql::table::{LabelColumns, ResponseColumns};
 use crate::store::{Lease, RecordStatus, Settlement, State, StoreError};
 
 impl PostgresStore {
@@ -25,9 +25,10 @@ impl PostgresStore {
         if connection.ask(&self.statements.settle, &values).await?.is_some() {
             return Ok(Settlement::Applied);
         }
-        let fingerprint = lease.fingerprint.to_bytes();
+        let (fingerprint, label) = (lease.fingerprint.to_bytes(), LabelColumns::of(lease));
         values
             .extend([Value::Bytes(Some(&fingerprint)), Value::Number(Some(lease.attempt.into()))]);
+        values.extend(Value::label(&label));
         let row = connection.ask(&self.statements.write_anew, &values).await?;
         Ok(settlement(row.is_some()))
     }

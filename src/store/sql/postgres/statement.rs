@@ -8,7 +8,7 @@ use ::sqlx::postgres::PgRow;
 use ::sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::record::key::StorageKey;
-use crate::store::sql::table::ResponseColumns;
+use crate::store::sql::table::{LabelColumns, ResponseColumns};
 use crate::store::{Token, millis};
 
 /// A statement with the names in their places. It returns one row at most.
@@ -41,6 +41,11 @@ impl Statement {
     /// something else.
     pub(super) fn once(self) -> Self {
         Self { knows_itself: false, ..self }
+    }
+
+    /// The same statement with this text behind it.
+    pub(super) fn followed_by(&self, more: &str) -> Self {
+        Self { sql: format!("{}\n{more}", self.sql).into(), ..*self }
     }
 
     pub(super) fn knows_itself(&self) -> bool {
@@ -84,6 +89,19 @@ impl Statement {
         Ok(rows.pop())
     }
 
+    /// Runs a statement that reads any number of rows, also on a standby. It is read committed, so
+    /// that no serializable transaction conflicts with it. The planner sees the values.
+    pub(super) async fn run_all(
+        &self,
+        connection: &mut PgConnection,
+        values: &[Value<'_>],
+    ) -> Result<Vec<PgRow>, ::sqlx::Error> {
+        let statement = self.text(values);
+        let text =
+            format!("SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY; {statement}");
+        ::sqlx::raw_sql(AssertSqlSafe(text)).fetch_all(connection).await
+    }
+
     /// The statement with the values written into it, for the simple protocol.
     pub(super) fn text(&self, values: &[Value<'_>]) -> String {
         let mut parts = self.sql.split('$');
@@ -120,6 +138,15 @@ impl<'a> Value<'a> {
             Self::Text(response.and_then(|response| response.request_id.as_deref())),
             Self::Bytes(response.and_then(|response| response.body.as_deref())),
             Self::Text(response.and_then(|response| response.missing.as_deref())),
+        ]
+    }
+
+    /// The columns of a label, in the order of the parameters.
+    pub(super) fn label(label: &'a LabelColumns<'_>) -> [Self; 3] {
+        [
+            Self::Text(label.namespace.as_deref()),
+            Self::Text(label.route.as_deref()),
+            Self::Bytes(label.scope),
         ]
     }
 

@@ -41,6 +41,24 @@ impl PostgresStore {
         Ok(self.sweep_after(batch, None).await?.number)
     }
 
+    /// Deletes the audit entries whose retention is over, if the role may do so.
+    async fn sweep_audit(&self) -> Result<(), StoreError> {
+        let row = self.ask(&self.statements.audit_rights, &[]).await?;
+        let row = row.ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt))?;
+        if !row.try_get("allowed").map_err(store_error)? {
+            return Ok(());
+        }
+        loop {
+            let batch = [Value::Number(Some(BATCH.into()))];
+            let row = self.ask(&self.statements.sweep_audit, &batch).await?;
+            let row = row.ok_or_else(|| StoreError::new(StoreErrorKind::Corrupt))?;
+            let swept: i64 = row.try_get("swept").map_err(store_error)?;
+            if swept < i64::from(BATCH) {
+                return Ok(());
+            }
+        }
+    }
+
     async fn sweep_after(&self, batch: u32, last: Option<i64>) -> Result<Swept, StoreError> {
         let values = [Value::Number(Some(batch.into())), Value::Number(last)];
         let row = self.ask(&self.statements.sweep, &values).await?;
@@ -52,6 +70,8 @@ impl PostgresStore {
 
     /// Sweeps now and then every `interval`, in small batches, until the pool is closed. Spawn the
     /// future, in one process or in all. A failed sweep is logged, and the next one goes on.
+    /// Expired entries of the audit are deleted too, if the role of the pool has the rights
+    /// `SELECT` and `DELETE` on its table.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -78,13 +98,18 @@ impl PostgresStore {
             };
             match swept {
                 Ok(swept) if swept.number >= BATCH.into() => last = swept.last,
-                Ok(_) => return,
+                Ok(_) => break,
                 Err(error) => {
                     let source = std::error::Error::source(&error);
                     tracing::warn!(%error, source, "expired records not deleted from PostgreSQL: the table grows until a sweep succeeds");
                     return;
                 }
             }
+        }
+        let swept = timeout(BOUND, self.sweep_audit()).await;
+        if let Err(error) = swept.unwrap_or(Err(StoreError::new(StoreErrorKind::Timeout))) {
+            let source = std::error::Error::source(&error);
+            tracing::warn!(%error, source, "expired audit entries not deleted from PostgreSQL");
         }
     }
 }

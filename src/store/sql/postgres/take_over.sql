@@ -7,7 +7,7 @@
 -- The record gets 1.6 % more than its retention: see settle.sql.
 -- $1 key   $2 token drawn by the caller   $3 fingerprint   $4 lease in ms   $5 retention in ms
 -- $6 number of the attempt   $7 the token that was found   $8 the state that was found: expired, failed or abandoned
--- $9 the attempt that was found; null if the record has expired
+-- $9 the attempt that was found; null if the record has expired   $10 namespace   $11 route   $12 scope
 UPDATE {records} SET
   status = 'pending',
   attempt = $6::bigint,
@@ -22,7 +22,10 @@ UPDATE {records} SET
   response_trailers = NULL,
   response_request_id = NULL,
   response_body = NULL,
-  response_missing = NULL
+  response_missing = NULL,
+  namespace = $10::text,
+  route = $11::text,
+  scope = $12::bytea
 WHERE key = $1::bytea AND (token = $2::bytea OR token = $7::bytea AND CASE $8::text
   WHEN 'expired' THEN expires_at <= statement_timestamp()
   WHEN 'failed' THEN expires_at > statement_timestamp() AND attempt = $9::bigint AND status = 'failed'

@@ -12,6 +12,9 @@ use super::cancel::Canceller;
 use super::error::{not_committed, not_written, read_only, unreached};
 use crate::record::key::StorageKey;
 use crate::record::outcome::Outcome;
+use crate::store::operator::{
+    Cursor, Intervened, Intervention, ListPage, ListRequest, Shown, StatsPage,
+};
 use crate::store::sql::tx::{Claims, Open, Slot, below_400, in_flight};
 use crate::store::{
     CheckItem, Lease, OpenTransaction, Record, RecordStatus, Reservation, ReserveRequest,
@@ -281,6 +284,22 @@ impl Store for PostgresTxStore {
 
     async fn check(&self) -> Result<Vec<CheckItem>, StoreError> {
         self.store.check().await
+    }
+
+    async fn list(&self, request: &ListRequest) -> Result<ListPage, StoreError> {
+        self.store.list(request).await
+    }
+
+    async fn show(&self, key: &StorageKey) -> Result<Shown, StoreError> {
+        self.store.show(key).await
+    }
+
+    async fn intervene(&self, intervention: &Intervention) -> Result<Intervened, StoreError> {
+        self.store.intervene(intervention).await
+    }
+
+    async fn stats(&self, after: Option<&Cursor>) -> Result<StatsPage, StoreError> {
+        self.store.stats(after).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

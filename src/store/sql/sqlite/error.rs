@@ -72,10 +72,10 @@ fn advice(error: &dyn DatabaseError) -> Option<&'static str> {
     Some(match code(error)? {
         // A statement that is out of place has the same code.
         code::ERROR if error.message().starts_with("no such table") => {
-            "the table of the records is missing: `SqliteStore::migrate` has not been run on this file"
+            "the table of the records or its audit is missing: `SqliteStore::migrate` has not been run on this file"
         }
         code::ERROR if error.message().contains("column") => {
-            "the table of the records has other columns"
+            "the table of the records has other columns: `SqliteStore::migrate` of this version has not been run"
         }
         code::READ_ONLY => "the file or its directory takes no writes: check their permissions",
         code::NOT_A_DATABASE => "the file is not one of SQLite, or is damaged or encrypted",

@@ -103,8 +103,17 @@ impl SqliteStore {
     #[expect(clippy::needless_pass_by_value, reason = "as the other stores take it")]
     pub fn table(self, table: Identifier) -> Self {
         let statements = Arc::new(Statements::on(table.as_str()));
-        let Self { timeout, streak, .. } = self;
-        Self { streak, ..Self::on(self.reading, self.writing, statements, timeout) }
+        let Self { timeout, streak, has_operator_index, .. } = self;
+        let on = Self::on(self.reading, self.writing, statements, timeout);
+        Self { streak, has_operator_index, ..on }
+    }
+
+    /// Also makes an index for operators, in [`migrate`](Self::migrate) and
+    /// [`migration`](Self::migration). Default: none. It finds what is stuck among any number of
+    /// records: see the [module](super#operators). After [`open`](Self::open), call `migrate`.
+    #[must_use]
+    pub fn operator_index(self) -> Self {
+        Self { has_operator_index: true, ..self }
     }
 
     fn on(
@@ -121,6 +130,7 @@ impl SqliteStore {
             unreplied: Arc::new(timeout.clone().into()),
             timeout,
             streak: Arc::new(Streak::new()),
+            has_operator_index: false,
         }
     }
 

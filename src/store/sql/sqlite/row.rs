@@ -8,13 +8,16 @@ use sqlx::error::UnexpectedNullError;
 use sqlx::sqlite::SqliteRow;
 
 use super::error::store_error;
-use crate::store::sql::table::{ResponseColumns, Row};
+use crate::record::frame::DecodeError;
+use crate::record::key::StorageKey;
+use crate::store::operator::{AuditEntry, RecordInfo, Stats};
+use crate::store::sql::table::{EntryRow, InfoRow, ResponseColumns, Row, StatsRow};
 use crate::store::{Record, StoreError, StoreErrorKind, millis};
 
 /// Reads a row of `find.sql`.
 pub(super) fn record(found: &SqliteRow) -> Result<Record, StoreError> {
     let row = row(found).map_err(store_error)?;
-    row.record().map_err(|malformed| StoreError::with_source(StoreErrorKind::Corrupt, malformed))
+    row.record().map_err(malformed)
 }
 
 fn row(found: &SqliteRow) -> Result<Row, sqlx::Error> {
@@ -44,6 +47,85 @@ fn response(found: &SqliteRow, status: i32) -> Result<ResponseColumns, sqlx::Err
         missing: found.try_get("response_missing")?,
         body: body.map(Bytes::from),
     })
+}
+
+/// Describes the record in a row of `info.sql`.
+pub(super) fn info(row: &SqliteRow) -> Result<RecordInfo, StoreError> {
+    info_columns(row).map_err(store_error)?.info().map_err(malformed)
+}
+
+/// The same, with its place in a list. A record that cannot be read is left out, and logged, so
+/// that the others are found.
+pub(super) fn listed(
+    row: &SqliteRow,
+) -> Result<((String, StorageKey), Option<RecordInfo>), sqlx::Error> {
+    let key: Vec<u8> = row.try_get("key")?;
+    let key = key.try_into().map_err(|_| sqlx::Error::Decode(DecodeError.into()))?;
+    let key = StorageKey::from_bytes(key);
+    let place = (row.try_get("place")?, key);
+    let info = info(row).inspect_err(|error| {
+        tracing::warn!(%key, %error, "record left out of a list: it cannot be read");
+    });
+    Ok((place, info.ok()))
+}
+
+fn info_columns(row: &SqliteRow) -> Result<InfoRow, sqlx::Error> {
+    Ok(InfoRow {
+        key: row.try_get("key")?,
+        status: row.try_get("status")?,
+        attempt: row.try_get("attempt")?,
+        token: row.try_get("token")?,
+        fingerprint: row.try_get("fingerprint")?,
+        lapsed: row.try_get("lapsed")?,
+        response_status: row.try_get("response_status")?,
+        response_missing: row.try_get("response_missing")?,
+        bytes: row.try_get("bytes")?,
+        namespace: row.try_get("namespace")?,
+        route: row.try_get("route")?,
+        scope: row.try_get("scope")?,
+        reserved_ago: row.try_get("reserved_ago")?,
+        changed_ago: row.try_get("changed_ago")?,
+        expires_in: row.try_get("expires_in")?,
+    })
+}
+
+/// Reads a row of `history.sql`.
+pub(super) fn entry(row: &SqliteRow) -> Result<AuditEntry, StoreError> {
+    let columns = || {
+        Ok(EntryRow {
+            id: row.try_get("id")?,
+            at: row.try_get("at")?,
+            action: row.try_get("action")?,
+            by: row.try_get("by")?,
+            reason: row.try_get("reason")?,
+            was: row.try_get("was")?,
+            attempt: row.try_get("attempt")?,
+        })
+    };
+    columns().map_err(store_error)?.entry().map_err(malformed)
+}
+
+/// Adds a row of `stats.sql`.
+pub(super) fn count(row: &SqliteRow, stats: &mut Stats) -> Result<(), StoreError> {
+    let columns = || {
+        Ok(StatsRow {
+            state: row.try_get("state")?,
+            again: row.try_get("again")?,
+            records: row.try_get("records")?,
+            bytes: row.try_get("bytes")?,
+            oldest: row.try_get("oldest")?,
+        })
+    };
+    columns().map_err(store_error)?.add_to(stats).map_err(malformed)
+}
+
+fn malformed(malformed: DecodeError) -> StoreError {
+    StoreError::with_source(StoreErrorKind::Corrupt, malformed)
+}
+
+/// A time before now, in the words of SQLite.
+pub(super) fn ago(duration: Duration) -> String {
+    from_now(duration).replace('+', "-")
 }
 
 /// A time from now on, in the words of SQLite.

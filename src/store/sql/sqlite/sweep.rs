@@ -22,7 +22,7 @@ impl SqliteStore {
         self.send(&self.wait(), sqlx::query(self.statements.sweep.clone()).bind(batch)).await
     }
 
-    /// Sweeps all that has expired in small batches, and again after each `interval`, without an
+    /// Sweeps all that has expired, entries of the audit too, in small batches, and again after each `interval`, without an
     /// end. Errors are logged. One process of those that share a file is enough. More do no harm.
     ///
     /// ```no_run
@@ -52,6 +52,10 @@ impl SqliteStore {
     async fn sweep_all(&self) -> Result<(), StoreError> {
         while self.sweep(BATCH).await? == u64::from(BATCH) {
             // Other writers have their turn in between.
+            tokio::task::yield_now().await;
+        }
+        let sweep = || sqlx::query(self.statements.sweep_audit.clone()).bind(BATCH);
+        while self.send(&self.wait(), sweep()).await? == u64::from(BATCH) {
             tokio::task::yield_now().await;
         }
         Ok(())

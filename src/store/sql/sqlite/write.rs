@@ -13,7 +13,7 @@ use super::row::from_now;
 use super::streak::Streak;
 use super::wait::Wait;
 use crate::record::outcome::Outcome;
-use crate::store::sql::table::ResponseColumns;
+use crate::store::sql::table::{LabelColumns, ResponseColumns};
 use crate::store::{Lease, Record, RecordStatus, StoreError};
 
 /// A statement with its values.
@@ -64,6 +64,22 @@ pub(super) async fn ask(
     }
 }
 
+/// Sends a statement that reads any number of rows, as [`ask`] does.
+pub(super) async fn ask_all(
+    connection: &mut SqliteConnection,
+    wait: &Wait,
+    read: Statement<'_>,
+) -> Result<Vec<SqliteRow>, StoreError> {
+    let (statement, values) = parts(read)?;
+    loop {
+        let read = sqlx::query_with(statement.clone(), values.clone());
+        match read.fetch_all(&mut *connection).await.map_err(store_error) {
+            Ok(rows) => return Ok(rows),
+            Err(error) => wait.pause(error).await?,
+        }
+    }
+}
+
 /// The text of a statement and its values, which are cheap to copy.
 fn parts(mut statement: Statement<'_>) -> Result<(SqlStr, SqliteArguments), StoreError> {
     let values =
@@ -74,15 +90,16 @@ fn parts(mut statement: Statement<'_>) -> Result<(SqlStr, SqliteArguments), Stor
 impl SqliteStore {
     /// Makes the record of a first attempt.
     pub(super) fn create<'a>(&self, first: &'a Lease) -> Statement<'a> {
-        fenced(&self.statements.reserve, first)
+        let reserve = fenced(&self.statements.reserve, first)
             .bind(first.fingerprint.to_bytes().to_vec())
             .bind(from_now(first.lease))
-            .bind(from_now(first.retention))
+            .bind(from_now(first.retention));
+        bind_label(reserve, first)
     }
 
     /// Puts the record of the next attempt in the place of the old one.
     pub(super) fn take_over<'a>(&self, old: &'a Record, next: &'a Lease) -> Statement<'a> {
-        sqlx::query(self.statements.take_over.clone())
+        let take_over = sqlx::query(self.statements.take_over.clone())
             .bind(&next.key.as_bytes()[..])
             .bind(&old.token.as_bytes()[..])
             .bind(old.status().to_string())
@@ -90,7 +107,8 @@ impl SqliteStore {
             .bind(&next.token.as_bytes()[..])
             .bind(from_now(next.lease))
             .bind(from_now(next.retention))
-            .bind(old.attempt)
+            .bind(old.attempt);
+        bind_label(take_over, next)
     }
 
     /// Writes the end of an attempt into its record.
@@ -112,9 +130,10 @@ impl SqliteStore {
         outcome: Option<&Outcome>,
         retention: Duration,
     ) -> Statement<'a> {
-        ended(&self.statements.write_anew, status, lease, outcome, retention)
+        let write_anew = ended(&self.statements.write_anew, status, lease, outcome, retention)
             .bind(lease.fingerprint.to_bytes().to_vec())
-            .bind(lease.attempt)
+            .bind(lease.attempt);
+        bind_label(write_anew, lease)
     }
 }
 
@@ -131,13 +150,26 @@ pub(super) fn ended<'a>(
     outcome: Option<&Outcome>,
     retention: Duration,
 ) -> Statement<'a> {
+    let ended = fenced(statement, lease).bind(status.to_string()).bind(from_now(retention));
+    bind_response(ended, outcome)
+}
+
+/// The columns of a label follow.
+fn bind_label<'a>(statement: Statement<'a>, lease: &'a Lease) -> Statement<'a> {
+    let LabelColumns { namespace, route, scope } = LabelColumns::of(lease);
+    statement.bind(namespace).bind(route).bind(scope)
+}
+
+/// The columns of a response follow.
+pub(super) fn bind_response<'a>(
+    statement: Statement<'a>,
+    outcome: Option<&Outcome>,
+) -> Statement<'a> {
     let response = outcome.map(ResponseColumns::of);
     let response_status = response.as_ref().map(|response| response.status);
     let headers = response.as_ref().map(|response| response.headers.clone());
     let ResponseColumns { trailers, request_id, body, missing, .. } = response.unwrap_or_default();
-    fenced(statement, lease)
-        .bind(status.to_string())
-        .bind(from_now(retention))
+    statement
         .bind(response_status)
         .bind(headers.as_deref())
         .bind(trailers.as_deref())

@@ -3,13 +3,15 @@
 -- later attempt may just have put it back. A record that already has the new status under the same
 -- token is the caller's own write, sent a second time. Otherwise changes nothing.
 -- ?1 key   ?2 token   ?3 success or failed   ?4 retention   ?5 to ?10 the response   ?11 fingerprint   ?12 attempt
+-- ?13 namespace   ?14 route   ?15 scope
 INSERT INTO {records} AS old (
     key, token, status, created_at, updated_at, expires_at, response_status, response_headers, response_trailers,
-    response_request_id, response_missing, response_body, fingerprint, attempt
+    response_request_id, response_missing, response_body, fingerprint, attempt, namespace, route, scope
 )
 VALUES (
     ?1, ?2, ?3, datetime('now', 'subsec'), datetime('now', 'subsec'),
-    coalesce(datetime('now', 'subsec', ?4), '9999-12-31 23:59:59.999'), ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12
+    coalesce(datetime('now', 'subsec', ?4), '9999-12-31 23:59:59.999'), ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
+    ?13, ?14, ?15
 )
 ON CONFLICT (key) DO UPDATE SET
     token = excluded.token,
@@ -25,6 +27,9 @@ ON CONFLICT (key) DO UPDATE SET
     response_missing = excluded.response_missing,
     response_body = excluded.response_body,
     fingerprint = excluded.fingerprint,
+    namespace = excluded.namespace,
+    route = excluded.route,
+    scope = excluded.scope,
     attempt = CASE WHEN old.token = excluded.token AND old.expires_at > datetime('now', 'subsec')
         THEN old.attempt ELSE excluded.attempt END
 WHERE old.expires_at <= datetime('now', 'subsec')

@@ -4,6 +4,7 @@ mod contract;
 mod errors;
 mod faults;
 mod locks;
+mod operators;
 mod round_trips;
 mod set_up_wrongly;
 mod table;

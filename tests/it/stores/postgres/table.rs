@@ -39,7 +39,7 @@ async fn ten_processes_may_migrate_at_once_and_again() {
 }
 
 /// Everything that the catalogue says of a table, with its name left out.
-async fn description(pool: &PgPool, table: &str) -> Vec<String> {
+pub(super) async fn description(pool: &PgPool, table: &str) -> Vec<String> {
     let description = "SELECT format('%s %s %s %s', a.attname, a.atttypid::regtype, a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
           FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
           WHERE a.attrelid = $1::regclass AND a.attnum > 0

@@ -9,5 +9,6 @@ mod given;
 mod layer;
 mod layout;
 mod modes;
+mod operators;
 mod set_up_wrongly;
 mod sweeping;

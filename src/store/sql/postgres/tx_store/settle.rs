@@ -14,7 +14,7 @@ use crate::store::sql::postgres::error::{
 };
 use crate::store::sql::postgres::settle::ended;
 use crate::store::sql::postgres::statement::{Statement, Value};
-use crate::store::sql::table::ResponseColumns;
+use crate::store::sql::table::{LabelColumns, ResponseColumns};
 use crate::store::sql::tx::{Lost, Open};
 use crate::store::{Lease, RecordStatus, StoreError, StoreErrorKind};
 
@@ -151,7 +151,7 @@ pub(super) async fn write(
     last: &[i64],
 ) -> Result<Option<PgRow>, ::sqlx::Error> {
     let fingerprint = lease.fingerprint.to_bytes();
-    let status = status.to_string();
+    let (status, label) = (status.to_string(), LabelColumns::of(lease));
     let response = outcome.map(ResponseColumns::of);
     let mut values = ended(lease, &status, retention, response.as_ref());
     values.extend([
@@ -160,5 +160,6 @@ pub(super) async fn write(
         Value::Bytes(lease.replaces.as_ref().map(|token| &token.as_bytes()[..])),
     ]);
     values.extend(last.iter().map(|number| Value::Number(Some(*number))));
+    values.extend(Value::label(&label));
     statement.run(open.connection_mut(), &values).await
 }
