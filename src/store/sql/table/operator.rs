@@ -8,7 +8,7 @@ use super::label::{label, scope};
 use crate::record::fingerprint::Fingerprint;
 use crate::record::frame::DecodeError;
 use crate::record::key::StorageKey;
-use crate::record::outcome::Kind;
+use crate::record::outcome::{Kind, NotRetained};
 use crate::store::Token;
 use crate::store::operator::{
     AuditEntry, OperatorAction, RecordInfo, RecordState, StateStats, Stats,
@@ -68,9 +68,11 @@ impl InfoRow {
                 let kind = Kind::of_word(self.response_missing.as_deref())?;
                 let not_retained = match kind {
                     Kind::NotRetained(reason) => Some(reason),
+                    Kind::PackedNotRetained => Some(NotRetained::Unknown),
                     Kind::Whole | Kind::Packed | Kind::Omitted => None,
                 };
-                RecordState::Success { status, not_retained, is_packed: kind == Kind::Packed }
+                let is_packed = matches!(kind, Kind::Packed | Kind::PackedNotRetained);
+                RecordState::Success { status, not_retained, is_packed }
             }
             _ => return Err(DecodeError),
         })
