@@ -9,7 +9,7 @@ use axum::{Extension, Router};
 use http::StatusCode;
 use http_body_util::BodyExt;
 use tower::ServiceExt;
-use tower_idempotency::operate::{InvalidText, OperatorError, Settle};
+use tower_idempotency::operate::{InvalidText, OperatorError, Settle, Settled};
 use tower_idempotency::store::operator::{ListFilter, ListRequest, RecordInfo, StateFilter};
 use tower_idempotency::store::{DynStore, Outcome, RecordLabel, StoredBody};
 use tower_idempotency::{Attempt, IdempotencyKey, IdempotencyLayer, MemoryStore, Scope};
@@ -155,8 +155,14 @@ async fn encrypted_records_are_found_and_settled_too() {
     let operator = other.operator("night shift").unwrap();
     let shown = operator.show(&record.key).await.unwrap();
     assert_eq!(shown.unreadable, Some(StoreErrorKind::Decrypt));
-    let settled = operator.settle(&record, Settle::Respond(paid()), "the key is lost").await;
-    assert!(settled.unwrap().is_applied());
+    let settle = || Settle::Respond(paid());
+    let left = operator.settle(&record, settle(), "the key is lost").await.unwrap();
+    assert!(matches!(left, Settled::Unreadable(StoreErrorKind::Decrypt)), "{left:?}");
+    let operator = other.operator("night shift").unwrap().even_unreadable();
+    for expected in [Settled::Applied, Settled::AlreadyApplied] {
+        let settled = operator.settle(&record, settle(), "the key is lost").await.unwrap();
+        assert_eq!(settled.to_string(), expected.to_string());
+    }
     let app = Router::new().route("/", post(|| async { "x".repeat(100) })).layer(other);
     assert_eq!(send(&app, "/", "large").await, (201, "paid by hand".to_owned()));
 }
