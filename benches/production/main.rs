@@ -14,6 +14,8 @@ mod demoted;
 mod each_redis;
 mod locks;
 mod no_writes;
+mod operators;
+mod operators_lite;
 mod patience;
 mod serializable;
 mod sqlite;
@@ -39,13 +41,16 @@ async fn main() {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.split_first() {
         None => println!(
-            "cases: bodies, clock, demoted, locks, no_writes, patience, serializable, sqlite, sweep, table"
+            "cases: bodies, clock, demoted, locks, no_writes, operators, operators_lite, patience, serializable, sqlite, \
+             sweep, table"
         ),
         Some((&"bodies", arguments)) => bodies::run(arguments).await,
         Some((&"clock", _)) => clock::run().await,
         Some((&"demoted", arguments)) => demoted::run(arguments).await,
         Some((&"locks", arguments)) => locks::run(arguments).await,
         Some((&"no_writes", arguments)) => no_writes::run(arguments).await,
+        Some((&"operators", arguments)) => operators::run(arguments).await,
+        Some((&"operators_lite", arguments)) => operators_lite::run(arguments).await,
         Some((&"patience", arguments)) => patience::run(arguments).await,
         Some((&"serializable", arguments)) => serializable::run(arguments).await,
         Some((&"sqlite", arguments)) => sqlite::run(arguments).await,

@@ -3,11 +3,14 @@
 //! It is made for each list, because a planner uses an index only for conditions that it can see.
 //! It contains words of this crate only. What an operator asks for is in its values.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::table::written;
 use crate::record::key::StorageKey;
-use crate::store::operator::{Cursor, ListFilter, ListOrder, ListRequest, StateFilter};
+use crate::store::operator::{
+    Cursor, ListFilter, ListOrder, ListPage, ListRequest, RecordInfo, StateFilter,
+};
 use crate::store::{StoreError, StoreErrorKind};
 
 /// What the index for operators covers: see `operator_index.sql`. Without it as a condition, word
@@ -67,7 +70,8 @@ impl Listing {
             listing.and(&format!("(updated_at, key) {behind} ({time}, {key})"));
         }
         let limit = u64::from(request.limit) + 1;
-        listing.text += &format!("\nORDER BY updated_at{order}, key{order} LIMIT {limit}");
+        let (text, order) = (&mut listing.text, format!("updated_at{order}, key{order}"));
+        let _ = write!(text, "\nORDER BY {order} LIMIT {limit}");
         Ok(listing)
     }
 
@@ -156,8 +160,28 @@ fn range(digits: &str) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
     Some((first.as_bytes().to_vec(), behind))
 }
 
+/// A row of a list: the time of its place, its key, and the record if it can be read.
+pub(super) type Listed = (String, StorageKey, Option<RecordInfo>);
+
+/// The page that these rows are, of which the last one may be the first of the next page.
+pub(super) fn page<R>(
+    rows: &[R],
+    request: &ListRequest,
+    read: impl Fn(&R) -> Result<Listed, StoreError>,
+) -> Result<ListPage, StoreError> {
+    let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+    let mut records = Vec::with_capacity(rows.len());
+    let mut end = None;
+    for row in rows.iter().take(limit) {
+        let (time, key, info) = read(row)?;
+        end = Some(cursor(&time, &key));
+        records.extend(info);
+    }
+    Ok(ListPage::new(records, end.filter(|_| rows.len() > limit)))
+}
+
 /// Where the next page begins: behind the last record of this one.
-pub(super) fn cursor(time: &str, key: &StorageKey) -> Cursor {
+fn cursor(time: &str, key: &StorageKey) -> Cursor {
     Cursor::new(format!("{}-{}", time.replace(' ', "T"), key.to_hex()))
 }
 

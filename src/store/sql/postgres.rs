@@ -35,8 +35,8 @@
 //!
 //! A `pending` row whose `lease_until` is over is abandoned. An expired row counts as absent, and
 //! [`sweep_every`](PostgresStore::sweep_every) deletes it. [`migrate`](PostgresStore::migrate)
-//! makes the table. [`migration`](PostgresStore::migration) is its text, if you have all migrations
-//! in one place.
+//! makes the table, and adds the columns that one of layout 2 lacks.
+//! [`migration`](PostgresStore::migration) is its text, if you have all migrations in one place.
 //!
 //! Layout 1, in which the headers were text, is rejected by `migrate`. No release of this crate has
 //! made it: drop such a table, or use another one.
@@ -44,6 +44,8 @@
 //! The role of the service needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the table, and
 //! `USAGE` on its schema. The role that runs `migrate` needs `CREATE` on the schema, and on the
 //! database if it makes the schema.
+//!
+#![doc = include_str!("postgres/operators.md")]
 //!
 //! # The pool
 //!

@@ -58,8 +58,13 @@
 //! `CAST(response_headers AS TEXT)` shows. An expired record is deleted when the key comes again, or
 //! by [`sweep_every`](SqliteStore::sweep_every).
 //!
+//! A table of layout 2 gets the columns that it lacks when the file is opened. They come after the
+//! body there, so a list also reads the pages of large bodies.
+//!
 //! Layout 1 stored headers as text. No release of this crate has made it: drop such a table, or use
 //! another one.
+//!
+#![doc = include_str!("sqlite/operators.md")]
 
 use std::fmt;
 use std::sync::Arc;

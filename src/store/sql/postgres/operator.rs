@@ -3,7 +3,7 @@
 use ::sqlx::postgres::PgRow;
 
 use super::connection::Connection;
-use super::error::{code, source_of, store_error};
+use super::error::{code, source_of};
 use super::named::Quoted;
 use super::statement::{Statement, Value};
 use super::{PostgresStore, row};
@@ -11,7 +11,7 @@ use crate::record::key::StorageKey;
 use crate::store::operator::{
     Intervened, Intervention, ListPage, ListRequest, Shown, Stats, StatsPage,
 };
-use crate::store::sql::listing::{Dialect, ListValue, Listing, cursor};
+use crate::store::sql::listing::{Dialect, ListValue, Listing, page};
 use crate::store::sql::table::ResponseColumns;
 use crate::store::{StoreError, StoreErrorKind};
 
@@ -29,16 +29,7 @@ impl PostgresStore {
         let values: Vec<_> = listing.values.iter().map(value).collect();
         let info = self.statements.info.followed_by(&listing.text);
         let rows = self.read(&info, &values).await?;
-        let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
-        let mut records = Vec::with_capacity(rows.len());
-        let mut last = None;
-        for row in rows.iter().take(limit) {
-            let (place, info) = row::listed(row).map_err(store_error)?;
-            last = Some(place);
-            records.extend(info);
-        }
-        let next = last.filter(|_| rows.len() > limit).map(|(time, key)| cursor(&time, &key));
-        Ok(ListPage::new(records, next))
+        page(&rows, request, row::listed)
     }
 
     pub(super) async fn shown(&self, key: &StorageKey) -> Result<Shown, StoreError> {

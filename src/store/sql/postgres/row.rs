@@ -7,6 +7,7 @@ use super::error::store_error;
 use crate::record::frame::DecodeError;
 use crate::record::key::StorageKey;
 use crate::store::operator::{AuditEntry, RecordInfo, Stats};
+use crate::store::sql::listing::Listed;
 use crate::store::sql::table::{EntryRow, InfoRow, ResponseColumns, Row, StatsRow};
 use crate::store::{Record, StoreError, StoreErrorKind, Token};
 
@@ -40,18 +41,18 @@ pub(super) fn info(row: &PgRow) -> Result<RecordInfo, StoreError> {
 
 /// The same, with its place in a list. A record that cannot be read is left out, and logged, so
 /// that the others are found.
-pub(super) fn listed(row: &PgRow) -> Result<((String, StorageKey), Option<RecordInfo>), Error> {
-    let key = bytes(row, "key")?.unwrap_or_default();
+pub(super) fn listed(row: &PgRow) -> Result<Listed, StoreError> {
+    let key = bytes(row, "key").map_err(store_error)?.unwrap_or_default();
     // A key of another length is not one of this crate. The next page begins behind its place.
     let mut whole = [0; 32];
     let length = key.len().min(whole.len());
     whole[..length].copy_from_slice(&key[..length]);
     let key = StorageKey::from_bytes(whole);
-    let place = (row.try_get("place")?, key);
+    let place = row.try_get("place").map_err(store_error)?;
     let info = info(row).inspect_err(|error| {
         tracing::warn!(%key, %error, "record left out of a list: it cannot be read");
     });
-    Ok((place, info.ok()))
+    Ok((place, key, info.ok()))
 }
 
 fn info_columns(row: &PgRow) -> Result<InfoRow, Error> {

@@ -14,7 +14,7 @@ use crate::store::StoreError;
 use crate::store::operator::{
     Intervened, Intervention, ListPage, ListRequest, Shown, Stats, StatsPage,
 };
-use crate::store::sql::listing::{Dialect, ListValue, Listing, cursor};
+use crate::store::sql::listing::{Dialect, ListValue, Listing, page};
 
 const DIALECT: Dialect = Dialect {
     now: "datetime('now', 'subsec')",
@@ -36,16 +36,7 @@ impl SqliteStore {
             ListValue::Ago(age) => list.bind(ago(age)),
         });
         let rows = self.read_all(list).await?;
-        let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
-        let mut records = Vec::with_capacity(rows.len());
-        let mut last = None;
-        for row in rows.iter().take(limit) {
-            let (place, info) = row::listed(row).map_err(store_error)?;
-            last = Some(place);
-            records.extend(info);
-        }
-        let next = last.filter(|_| rows.len() > limit).map(|(time, key)| cursor(&time, &key));
-        Ok(ListPage::new(records, next))
+        page(&rows, request, row::listed)
     }
 
     pub(super) async fn shown(&self, key: &StorageKey) -> Result<Shown, StoreError> {

@@ -11,6 +11,7 @@ use super::error::store_error;
 use crate::record::frame::DecodeError;
 use crate::record::key::StorageKey;
 use crate::store::operator::{AuditEntry, RecordInfo, Stats};
+use crate::store::sql::listing::Listed;
 use crate::store::sql::table::{EntryRow, InfoRow, ResponseColumns, Row, StatsRow};
 use crate::store::{Record, StoreError, StoreErrorKind, millis};
 
@@ -56,17 +57,14 @@ pub(super) fn info(row: &SqliteRow) -> Result<RecordInfo, StoreError> {
 
 /// The same, with its place in a list. A record that cannot be read is left out, and logged, so
 /// that the others are found.
-pub(super) fn listed(
-    row: &SqliteRow,
-) -> Result<((String, StorageKey), Option<RecordInfo>), sqlx::Error> {
-    let key: Vec<u8> = row.try_get("key")?;
-    let key = key.try_into().map_err(|_| sqlx::Error::Decode(DecodeError.into()))?;
-    let key = StorageKey::from_bytes(key);
-    let place = (row.try_get("place")?, key);
+pub(super) fn listed(row: &SqliteRow) -> Result<Listed, StoreError> {
+    let key: Vec<u8> = row.try_get("key").map_err(store_error)?;
+    let key = StorageKey::from_bytes(key.try_into().map_err(|_| malformed(DecodeError))?);
+    let place = row.try_get("place").map_err(store_error)?;
     let info = info(row).inspect_err(|error| {
         tracing::warn!(%key, %error, "record left out of a list: it cannot be read");
     });
-    Ok((place, info.ok()))
+    Ok((place, key, info.ok()))
 }
 
 fn info_columns(row: &SqliteRow) -> Result<InfoRow, sqlx::Error> {

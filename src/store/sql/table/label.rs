@@ -74,16 +74,13 @@ fn unescaped(text: &str) -> Option<String> {
     let mut rest = text;
     while let Some((before, escaped)) = rest.split_once('\\') {
         read.push_str(before);
-        rest = match escaped.strip_prefix("u{") {
-            Some(number) => {
-                let (number, rest) = number.split_once('}')?;
-                read.push(char::from_u32(u32::from_str_radix(number, 16).ok()?)?);
-                rest
-            }
-            None => {
-                read.push('\\');
-                escaped.strip_prefix('\\')?
-            }
+        rest = if let Some(number) = escaped.strip_prefix("u{") {
+            let (number, rest) = number.split_once('}')?;
+            read.push(char::from_u32(u32::from_str_radix(number, 16).ok()?)?);
+            rest
+        } else {
+            read.push('\\');
+            escaped.strip_prefix('\\')?
         };
     }
     read.push_str(rest);

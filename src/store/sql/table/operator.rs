@@ -125,7 +125,7 @@ impl StatsRow {
     pub(in crate::store::sql) fn add_to(&self, stats: &mut Stats) -> Result<(), DecodeError> {
         let (records, bytes) = (number(self.records)?, number(self.bytes)?);
         let some = StateStats::new(records, bytes, Some(micros(self.oldest)));
-        let (state, in_doubt) = match &*self.state {
+        let (counted, is_in_doubt) = match &*self.state {
             "in-flight" => (&mut stats.in_flight, self.again),
             "abandoned" => (&mut stats.abandoned, true),
             "failed" => (&mut stats.failed, true),
@@ -133,8 +133,8 @@ impl StatsRow {
             "not-retained" => (&mut stats.not_retained, false),
             _ => return Err(DecodeError),
         };
-        *state += some;
-        if in_doubt {
+        *counted += some;
+        if is_in_doubt {
             stats.in_doubt += some;
         }
         Ok(())
