@@ -67,7 +67,7 @@ fn a_record_that_ends_later_than_it_was_to_is_not_swept_before() {
 fn settle(shard: &mut Shard, lease: &Lease, expires: Duration) {
     if let Some(slot) = shard.slots.get_mut(&name(&lease.key)) {
         let before = slot.expires;
-        slot.settle(&mut SlotState::Failed(None), expires);
+        slot.settle(&mut SlotState::Failed(None), expires, before);
         shard.changed(&lease.key, before, expires);
     }
 }
