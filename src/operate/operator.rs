@@ -18,6 +18,8 @@ use crate::store::operator::{
 };
 use crate::store::{State, Store, StoreError, StoreErrorKind, Token};
 
+#[cfg(feature = "metrics")]
+mod report;
 mod text;
 
 pub use text::InvalidText;
@@ -399,6 +401,7 @@ impl<St: Store> Operator<St> {
                     was = seen.state.word(),
                     "record changed by an operator"
                 );
+                self.shared.observer.changed(seen, &change.becomes, &change.entry);
                 Settled::Applied
             }
             Intervened::AlreadyApplied => Settled::AlreadyApplied,
@@ -431,6 +434,17 @@ pub struct Erased {
     pub left: u64,
     /// Where to go on. `None`: this was the last page.
     pub next: Option<Cursor>,
+}
+
+impl<St> Clone for Operator<St> {
+    fn clone(&self) -> Self {
+        Self {
+            config: Arc::clone(&self.config),
+            shared: Arc::clone(&self.shared),
+            by: self.by.clone(),
+            ..*self
+        }
+    }
 }
 
 impl<St> fmt::Debug for Operator<St> {
