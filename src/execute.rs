@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tracing::{Instrument, Span};
 
 use crate::flow::requested::Requested;
 use crate::flow::{self, Done, Ended, Failure, Run};
@@ -132,7 +133,8 @@ impl<St: Store> IdempotencyLayer<St> {
         let (config, shared) = (Arc::clone(&self.config), Arc::clone(&self.shared));
         self.prepare_store();
         let mut requested = config.requested(scope.clone(), key.clone(), fingerprint);
-        flow::observed::begins(&requested.reserve.key);
+        let span = flow::observed::span(None).unwrap_or_else(Span::current);
+        span.in_scope(|| shared.observer.begins(&requested.reserve));
         let (_caller, mut caller_gone) = flow::caller(&config);
         // It becomes a task as soon as it waits. A caller may poll this future seldom, and requests
         // that wait for the key must not wait for the caller.
@@ -156,13 +158,13 @@ impl<St: Store> IdempotencyLayer<St> {
                         requested = Requested { is_counted: true, ..again };
                     }
                     (ended, _) => {
-                        flow::observed::ended(Some(&requested.reserve.key), ended.word());
+                        flow::told(&shared, &config, &requested, &ended);
                         break ended;
                     }
                 }
             };
             match ended {
-                Ended::Responded(value) | Ended::Unrecorded(value) => {
+                Ended::Responded(value) | Ended::Unguarded(value) | Ended::Nested(value) => {
                     Caught::Completed(value.map(Executed::first))
                 }
                 Ended::Replayed(outcome) => Caught::Completed(Executed::replay(&outcome)),
@@ -176,7 +178,7 @@ impl<St: Store> IdempotencyLayer<St> {
                 Ended::Panicked(panic) => Caught::Panicked(panic),
             }
         };
-        match task::own_task(run, stage).await {
+        match task::own_task(run, stage).instrument(span).await {
             Caught::Completed(executed) => executed,
             Caught::Erred(error) => Err(ExecuteError::Failed(error)),
             Caught::Panicked(panic) => resume_unwind(panic),

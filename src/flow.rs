@@ -39,6 +39,7 @@ mod admission;
 mod beat;
 mod decide;
 mod departure;
+pub(crate) mod events;
 mod judge;
 mod lapsed;
 mod lease;
@@ -67,7 +68,7 @@ use departure::Departure;
 use judge::{judge, warn_of_missing_route};
 use nested::is_nested;
 use once::GuardedBy;
-pub(crate) use once::{Done, Ended, Failure, Run, caller, once};
+pub(crate) use once::{Done, Ended, Failure, Run, caller, once, told};
 
 /// Runs the operation once and stores its response, replays the stored response, or rejects the
 /// request.
@@ -101,7 +102,7 @@ where
         let Prepared { mut body, requested } = match prepare(&parts, body, key, &config).await {
             Ok(prepared) => prepared,
             Err(rejection) => {
-                observed::ended(None, rejection.code());
+                shared.observer.ended(None, rejection.code());
                 // The client still sends its body, so its connection cannot carry another request.
                 let is_last =
                     rejection == Rejection::RequestTimeout && parts.version <= Version::HTTP_11;
@@ -123,7 +124,7 @@ where
             _ => return pass(inner, Request::from_parts(parts, ReqBody::from(body))).await,
         };
         let request_id = parts.headers.get(response::REQUEST_ID).cloned();
-        observed::begins(&requested.reserve.key);
+        shared.observer.begins(&requested.reserve);
 
         // From here on a client that hangs up does not stop the flow. Only a request that waits for
         // the response of another one stops waiting.
@@ -150,7 +151,7 @@ where
                     requested.is_counted = true;
                 }
                 (ended, _) => {
-                    observed::ended(Some(&requested.reserve.key), ended.word());
+                    told(&shared, &config, &requested, &ended);
                     return ended.into_response(&config, &protocol, request_id);
                 }
             }
@@ -283,7 +284,7 @@ impl<B: Body, E> Ended<Response<ResponseBody<B>>, E> {
                 }
                 response
             }
-            Self::Unrecorded(response) => response,
+            Self::Unguarded(response) | Self::Nested(response) => response,
             Self::Replayed(outcome) => protocol.replayed(config.replay(outcome, request_id)),
             Self::Rejected(rejection) => config.reject(protocol, rejection),
             Self::Conflict => config.reject(protocol, config.in_flight()),

@@ -13,6 +13,8 @@ use crate::store::{Record, Store, StoreError};
 mod check;
 mod operator;
 
+pub use crate::flow::events::{Event, EventKind, LeaseLoss, NotStored, Notice};
+pub use crate::record::trace::{InvalidTraceContext, TraceContext};
 pub use crate::store::{CheckItem, CheckResult};
 pub use check::Checklist;
 pub use operator::{Erased, InvalidText, Operator, OperatorError, Settle, Settled, ShownRecord};
@@ -32,6 +34,8 @@ impl<St: Store> IdempotencyLayer<St> {
     ///
     /// The future is ready when every attempt has ended and its record is written. This includes
     /// attempts whose clients have hung up, and writes that are retried in the background.
+    ///
+    /// Then it waits until each subscriber of [`on_event`](Self::on_event) has been told everything.
     ///
     /// The shutdown has no time limit, because a handler may take any time. Put a
     /// [`timeout`](tokio::time::timeout) around it. Dropping the future does not undo the shutdown.
@@ -53,7 +57,12 @@ impl<St: Store> IdempotencyLayer<St> {
     /// # }
     /// ```
     pub fn shutdown(&self) -> impl Future<Output = ()> + Send + use<St> {
-        self.shared.running.shutdown()
+        let ended = self.shared.running.shutdown();
+        let drained = self.shared.observer.events.drained();
+        async move {
+            ended.await;
+            drained.await;
+        }
     }
 
     /// Succeeds if the store replies within the store timeout, for health checks. It changes nothing.

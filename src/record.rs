@@ -9,3 +9,4 @@ pub(crate) mod key;
 pub(crate) mod label;
 pub(crate) mod outcome;
 pub(crate) mod secret;
+pub(crate) mod trace;

@@ -31,9 +31,11 @@ pub(crate) mod quota;
 #[cfg(not(feature = "quota"))]
 #[path = "settings/quota/off.rs"]
 pub(crate) mod quota;
+mod traces;
 pub(crate) mod warned;
 
 use budgets::Budgets;
+pub(crate) use budgets::WaitPermit;
 #[cfg(feature = "serde")]
 pub use file::Settings;
 #[cfg(feature = "serde")]
@@ -42,6 +44,7 @@ use labels::Labels;
 pub(crate) use policy::Policies;
 pub use policy::{InFlight, OnAbandoned, OnFailed, OnOutage, QuotaExceeded};
 use quota::NewKeys;
+pub(crate) use traces::Traces;
 use warned::Warned;
 
 pub(crate) type ScopeFn = dyn Fn(&Parts) -> Option<Scope> + Send + Sync;
@@ -65,6 +68,7 @@ pub(crate) struct Config {
     pub(crate) scope: Option<Arc<ScopeFn>>,
     pub(crate) host_in_scope: bool,
     pub(crate) labels: Option<Labels>,
+    pub(crate) traces: Option<Traces>,
     pub(crate) fingerprinting: Fingerprinting,
     pub(crate) max_request: usize,
     pub(crate) body_timeout: Duration,
@@ -105,6 +109,7 @@ impl Default for Config {
             scope: None,
             host_in_scope: false,
             labels: None,
+            traces: None,
             fingerprinting: Fingerprinting::default(),
             max_request: 1 << 20,
             body_timeout: Duration::from_secs(30),
@@ -151,6 +156,7 @@ impl fmt::Debug for Config {
             scope,
             host_in_scope,
             labels,
+            traces,
             max_request,
             body_timeout,
             max_response,
@@ -187,6 +193,7 @@ impl fmt::Debug for Config {
             .field("has_scope", &scope.is_some())
             .field("host_in_scope", host_in_scope)
             .field("has_labels", &labels.is_some())
+            .field("has_traces", &traces.is_some())
             .field("max_request", max_request)
             .field("body_timeout", body_timeout)
             .field("max_response", max_response)

@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::events::Origin;
 use super::permit::Permit;
 use super::waiting::Member;
 use crate::handler::attempt::Attempt;
@@ -14,7 +15,7 @@ use crate::store::{Lease, PendingRef};
 pub(super) enum Admission {
     /// The request has the key: run the operation.
     Run(Reserved),
-    Replay(Outcome),
+    Replay(Outcome, Origin),
     /// The same request is running elsewhere.
     InFlight(PendingRef),
     /// The lease of an earlier attempt looks lapsed. The layer waits for a renewal until this

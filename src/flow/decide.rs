@@ -14,12 +14,13 @@ pub(super) fn decide(found: Record, reserve: &ReserveRequest, config: &Config) -
     if found.fingerprint != reserve.fingerprint {
         return Admission::Reject(config.key_reused());
     }
+    let origin = (found.attempt, found.token);
     match found.state {
         State::Pending { abandoned: false } => {
             Admission::InFlight(PendingRef::new(reserve.key, found.token))
         }
         State::Pending { abandoned: true } => Admission::Reject(Rejection::OutcomeUnknown),
-        State::Success(outcome) if outcome.is_replayable() => Admission::Replay(outcome),
+        State::Success(outcome) if outcome.is_replayable() => Admission::Replay(outcome, origin),
         State::Success(Outcome { status, headers, .. }) => {
             Admission::Reject(Rejection::ResultNotRetained {
                 original_status: status,
@@ -30,7 +31,7 @@ pub(super) fn decide(found: Record, reserve: &ReserveRequest, config: &Config) -
             // The attempt failed while this request waited for it. The next request runs it again.
             (OnFailed::Rerun, _) => Admission::Reject(config.in_flight()),
             (OnFailed::Replay, Some(outcome)) if outcome.is_replayable() => {
-                Admission::Replay(outcome)
+                Admission::Replay(outcome, origin)
             }
             (_, outcome) => Admission::Reject(Rejection::AttemptFailed {
                 original_status: outcome.map(|outcome| outcome.status),
@@ -53,7 +54,7 @@ pub(crate) fn decided(
     config: &Config,
 ) -> Option<Result<Outcome, Rejection>> {
     match decide(record, reserve, config) {
-        Admission::Replay(outcome) => Some(Ok(outcome)),
+        Admission::Replay(outcome, _) => Some(Ok(outcome)),
         Admission::Reject(rejection) => Some(Err(rejection)),
         _ => None,
     }

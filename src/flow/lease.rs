@@ -9,10 +9,11 @@ use tracing::{Instrument, Span};
 
 use super::admission::Reserved;
 use super::beat::beat;
+use super::events::LeaseLoss;
 use super::permit::Permit;
 use super::renewals::Renew;
 use super::shared::{Shared, within};
-use super::telemetry;
+use super::telemetry::{self, Began};
 use super::waiting::Member;
 use crate::handler::attempt::Attempt;
 use crate::runtime::lock::lock;
@@ -88,6 +89,11 @@ impl<St: Store> OwnedLease<St> {
         self.live.is_transaction()
     }
 
+    /// The lease as the store gave it.
+    pub(super) fn lease(&self) -> &Lease {
+        &self.live.lease
+    }
+
     pub(super) fn has_taken_transaction(&self) -> bool {
         self.live.attempt.has_taken_transaction()
     }
@@ -121,7 +127,7 @@ impl<St: Store> LiveLease<St> {
         let left = lapses.saturating_duration_since(now);
         let is_settling = attempt.is_settling();
         if left.is_zero() && !is_settling && self.lose_lease() {
-            telemetry::lease_lost("lapsed");
+            shared.observer.lease_lost(lease, LeaseLoss::Lapsed);
             tracing::warn!(
                 key = %lease.key,
                 "lease lapsed while the attempt runs: the store could not renew it, so a retry may \
@@ -133,8 +139,11 @@ impl<St: Store> LiveLease<St> {
         }
         // A renewal that takes longer than a beat has no use, and must not delay the next one.
         let most = if left.is_zero() { beat } else { beat.min(left) };
-        match within(config.store_timeout.min(most), shared.store.renew(lease)).await {
+        let renewed = within(config.store_timeout.min(most), shared.store.renew(lease)).await;
+        telemetry::store_took(lease.label.as_ref(), "renew", Began::at(now));
+        match renewed {
             Ok(Settlement::Applied) => {
+                shared.observer.renewed(lease);
                 shared.store_replied();
                 let next = now + beat;
                 *lock(&self.renewed) = Renewed { since: now, next };
@@ -142,7 +151,7 @@ impl<St: Store> LiveLease<St> {
             }
             Ok(Settlement::LeaseLost) => {
                 if !attempt.is_settling() && self.lose_lease() {
-                    telemetry::lease_lost("taken");
+                    shared.observer.lease_lost(lease, LeaseLoss::Taken);
                     tracing::warn!(
                         key = %lease.key,
                         "lease lost while the attempt runs: another attempt has taken over, or the \
@@ -152,7 +161,7 @@ impl<St: Store> LiveLease<St> {
                 None
             }
             Err(error) => {
-                shared.store_failed("renew", &lease.key, &error);
+                shared.store_failed("renew", &lease.key, lease.label.as_ref(), &error);
                 let next = Instant::now() + beat / 4;
                 *lock(&self.renewed) = Renewed { since, next };
                 Some(self.next_look(next, lapses))

@@ -7,14 +7,15 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 
 use super::admission::{Admission, Reserved};
+use super::observed::{Observer, Waiting};
 use super::requested::Requested;
 use super::reserve::{failed, found, reserve};
 use super::shared::Shared;
 use super::waiting::{News, Turn};
 use crate::http::rejection::Rejection;
 use crate::runtime::task::LONGEST_WAIT;
-use crate::settings::{Config, InFlight};
-use crate::store::Store;
+use crate::settings::{Config, InFlight, WaitPermit};
+use crate::store::{Record, State, Store};
 
 /// Reserves the key. With [`InFlight::Wait`] it waits while the key is in flight and the caller is
 /// connected.
@@ -56,11 +57,11 @@ async fn admit_at_once<St: Store>(
     requested: &mut Requested,
 ) -> Admission {
     let mut has_missed_renewal = false;
-    let mut wait = config.budgets.wait_permit(requested.reserve.scope, requested.bytes);
+    let mut wait = Wait::new(shared, config, requested);
     loop {
         match reserve(shared, config, requested, None, has_missed_renewal).await {
             Admission::InFlight(_) => return Admission::Reject(config.in_flight()),
-            Admission::LooksAbandoned(_) if !wait.acquire() => {
+            Admission::LooksAbandoned(_) if !wait.begin(requested) => {
                 return Admission::Reject(config.in_flight());
             }
             Admission::LooksAbandoned(until) => tokio::select! {
@@ -88,13 +89,15 @@ async fn wait_in_line<St: Store>(
     let mut interrupted = pin!(interrupted);
     let key = requested.reserve.key;
     let mut member = shared.lines.join(key, requested.reserve.fingerprint);
-    let mut wait = config.budgets.wait_permit(requested.reserve.scope, requested.bytes);
-    if !member.is_first() && !wait.acquire() {
+    let mut wait = Wait::new(shared, config, requested);
+    if !member.is_first() && !wait.begin(requested) {
         return Admission::Reject(config.in_flight());
     }
     match member.turn(&mut interrupted).await {
         Turn::Mine => {}
         Turn::News(News::Found(record)) => {
+            let mut record = record;
+            forget_trace(&mut record, config);
             return match found(record, requested, config) {
                 Admission::InFlight(_) => Admission::Reject(config.in_flight()),
                 admission => admission,
@@ -118,7 +121,7 @@ async fn wait_in_line<St: Store>(
                     has_missed_renewal = false;
                     seen
                 }
-                Admission::LooksAbandoned(_) if !wait.acquire() => {
+                Admission::LooksAbandoned(_) if !wait.begin(requested) => {
                     return Admission::Reject(config.in_flight());
                 }
                 Admission::LooksAbandoned(until) => tokio::select! {
@@ -135,7 +138,7 @@ async fn wait_in_line<St: Store>(
                 admission => return admission,
             },
         };
-        if !wait.acquire() {
+        if !wait.begin(requested) {
             return Admission::Reject(config.in_flight());
         }
         let left = deadline.saturating_duration_since(Instant::now());
@@ -144,9 +147,42 @@ async fn wait_in_line<St: Store>(
             biased;
             rejection = &mut interrupted => return Admission::Reject(rejection),
             changed = shared.store.wait_for_change(&in_flight, round, left) => if let Err(error) = changed {
-                shared.store_failed("wait_for_change", &key, &error);
+                let label = requested.reserve.label.as_ref();
+                shared.store_failed("wait_for_change", &key, label, &error);
                 return failed(&error, config, Some(&mut member));
             },
         }
+    }
+}
+
+/// The wait of one request, once it has begun.
+struct Wait<'a> {
+    permit: WaitPermit<'a>,
+    observer: &'a Observer,
+    told: Option<Waiting<'a>>,
+}
+
+impl<'a> Wait<'a> {
+    fn new<St>(shared: &'a Shared<St>, config: &'a Config, requested: &Requested) -> Self {
+        let permit = config.budgets.wait_permit(requested.reserve.scope, requested.bytes);
+        Self { permit, observer: &shared.observer, told: None }
+    }
+
+    /// Whether the request may wait.
+    fn begin(&mut self, requested: &Requested) -> bool {
+        let may_wait = self.permit.acquire();
+        if may_wait && self.told.is_none() {
+            self.told = Some(self.observer.waits(&requested.reserve));
+        }
+        may_wait
+    }
+}
+
+/// Another clone of the layer may have made the response, and a client must not get its trace.
+fn forget_trace(record: &mut Record, config: &Config) {
+    if let State::Success(outcome) | State::Failed(Some(outcome)) = &mut record.state
+        && config.traces.is_none()
+    {
+        outcome.take_trace();
     }
 }

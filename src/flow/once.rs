@@ -11,12 +11,10 @@ use tokio::sync::oneshot;
 use super::admission::{Admission, Reserved};
 use super::lease::OwnedLease;
 use super::line::admit;
-use super::observed;
 use super::permit::count_key;
 use super::requested::Requested;
 use super::settle::{SettleAs, SettleResult};
 use super::shared::Shared;
-use super::telemetry;
 use crate::handler::attempt::Attempt;
 use crate::http::class::ResponseClass;
 use crate::http::rejection::Rejection;
@@ -24,7 +22,7 @@ use crate::http::response::BrokenBody;
 use crate::record::key::IdempotencyKey;
 use crate::record::outcome::Outcome;
 use crate::runtime::task;
-use crate::settings::{Config, InFlight};
+use crate::settings::{Config, InFlight, Traces};
 use crate::store::{Store, StoreErrorKind};
 
 mod conclude;
@@ -108,8 +106,10 @@ impl<T> Done<T> {
 /// How one operation ended for its caller.
 pub(crate) enum Ended<T, E> {
     Responded(T),
-    /// The operation ran, but no record of this layer guards it.
-    Unrecorded(T),
+    /// The operation ran without a record.
+    Unguarded(T),
+    /// The operation ran, and an outer layer guards it.
+    Nested(T),
     Replayed(Outcome),
     Rejected(Rejection),
     Conflict,
@@ -137,11 +137,12 @@ where
         let Some(_running) = shared.running.enter() else {
             return Ended::Rejected(config.shutting_down());
         };
+        let observer = &shared.observer;
         let (key, record) = (requested.key.clone(), requested.reserve.key);
         let reserved = match admit(shared, config, requested, caller_gone).await {
             Admission::Run(reserved) => reserved,
-            Admission::Replay(outcome) => {
-                telemetry::request("replayed");
+            Admission::Replay(mut outcome, origin) => {
+                observer.replayed(config, &requested.reserve, &mut outcome, origin);
                 return Ended::Replayed(outcome);
             }
             Admission::Reject(rejection) => return Ended::Rejected(rejection),
@@ -150,16 +151,16 @@ where
             }
             // What few requests need is boxed, because each would have room for it.
             Admission::Unguarded(_permit) => {
-                telemetry::request("unguarded");
+                observer.unguarded(&requested.reserve);
                 let run = Run {
                     attempt: Attempt::unguarded(key, record, config.downstream.clone()),
                     guarded_by: GuardedBy::Nothing,
                 };
-                return Ended::unrecorded(Box::pin(operation(run)).await, config);
+                return Ended::unrecorded(Box::pin(operation(run)).await, config, Ended::Unguarded);
             }
             Admission::Nested(attempt) => {
                 let run = Run { attempt, guarded_by: GuardedBy::OuterLayer };
-                return Ended::unrecorded(Box::pin(operation(run)).await, config);
+                return Ended::unrecorded(Box::pin(operation(run)).await, config, Ended::Nested);
             }
         };
         let (attempt, lease) = match begin(key, shared, config, requested, reserved) {
@@ -170,15 +171,20 @@ where
             }
         };
         let run = Run { attempt, guarded_by: GuardedBy::ItsRecord };
-        let (end, ended) = {
+        let (mut end, ended) = {
             // Pinned here, because the combinator would move it.
             let operation = pin!(operation(run));
             conclude(task::catch_panic(operation).await, &lease, config)
         };
+        observer.ran(lease.lease());
+        if let Some(trace) = config.traces.as_ref().and_then(Traces::current) {
+            end.set_trace(&trace);
+        }
         let is_success = matches!(end, SettleAs::Complete(..));
         let settled = lease.settle(end).await;
         match (ended, settled) {
-            (Ended::Responded(_), SettleResult::LeaseLost(Some(outcome))) => {
+            (Ended::Responded(_), SettleResult::LeaseLost(Some((mut outcome, origin)))) => {
+                observer.replayed(config, &requested.reserve, &mut outcome, origin);
                 Ended::Replayed(outcome)
             }
             (Ended::Responded(_), SettleResult::NotCommitted(StoreErrorKind::Conflict)) => {
@@ -194,10 +200,11 @@ where
 
 impl<T, E> Ended<T, E> {
     /// The outcome in a trace.
-    pub(crate) fn word(&self) -> &'static str {
+    fn word(&self) -> &'static str {
         match self {
             Self::Responded(_) => "executed",
-            Self::Unrecorded(_) => "unguarded",
+            Self::Unguarded(_) => "unguarded",
+            Self::Nested(_) => "nested",
             Self::Replayed(_) => "replayed",
             Self::Rejected(rejection) => rejection.code(),
             Self::Conflict => "conflict",
@@ -206,13 +213,39 @@ impl<T, E> Ended<T, E> {
         }
     }
 
-    fn unrecorded(ended: Result<Done<T>, Failure<E>>, config: &Config) -> Self {
+    /// The code of the rejection that the caller gets, if it is one.
+    fn rejected(&self, config: &Config) -> Option<&'static str> {
+        match self {
+            Self::Rejected(rejection) => Some(rejection.code()),
+            Self::Conflict => Some(config.in_flight().code()),
+            _ => None,
+        }
+    }
+
+    fn unrecorded(
+        ended: Result<Done<T>, Failure<E>>,
+        config: &Config,
+        responded: fn(T) -> Self,
+    ) -> Self {
         match ended {
             Err(Failure::ShutDown) => Self::Rejected(config.shutting_down()),
-            Ok(done) => Self::Unrecorded(done.response),
+            Ok(done) => responded(done.response),
             Err(Failure::NotBegun(error) | Failure::Erred(error)) => Self::Erred(error),
         }
     }
+}
+
+/// Tells how an operation ended for its caller.
+pub(crate) fn told<St, T, E>(
+    shared: &Shared<St>,
+    config: &Config,
+    requested: &Requested,
+    ended: &Ended<T, E>,
+) {
+    if let Some(code) = ended.rejected(config) {
+        shared.observer.rejected(&requested.reserve, code);
+    }
+    shared.observer.ended(Some(&requested.reserve), ended.word());
 }
 
 /// Makes the [`Attempt`] that the handler sees, and logs it if it is not the first. If the key is
@@ -229,9 +262,7 @@ fn begin<St: Store>(
         let attempt = Attempt::new(key, lease, &shared.id, settings(config), None);
         return Err((OwnedLease::new(shared, config, attempt, reserved), rejection));
     }
-    telemetry::request("executed");
-    telemetry::attempt(lease.previous);
-    observed::runs(lease.attempt);
+    shared.observer.runs(lease);
     let attempt = Attempt::new(key, lease, &shared.id, settings(config), config.downstream.clone());
     if let Some(previous) = lease.previous {
         let (key, number, in_doubt) = (&lease.key, lease.attempt, attempt.is_in_doubt());

@@ -5,7 +5,6 @@ use std::time::Duration;
 use http::{HeaderValue, Response};
 use http_body::Body;
 
-use super::telemetry;
 use crate::http::body::ResponseBody;
 use crate::http::class::ResponseClass;
 use crate::http::grpc::Protocol;
@@ -26,7 +25,6 @@ impl Config {
         protocol: &Protocol,
         rejection: Rejection,
     ) -> Response<ResponseBody<B>> {
-        telemetry::request(rejection.code());
         let rendered = (self.rejection_response)(&rejection);
         let mut response = rendered.map(|bytes| ResponseBody::whole(bytes, None));
         rejection.finish(&mut response);
@@ -132,10 +130,15 @@ impl Config {
     ) -> Result<Record, StoreError> {
         self.packing.unpack(*key, &mut record, self.max_response)?;
         if let State::Success(outcome) | State::Failed(Some(outcome)) = &mut record.state {
+            // It goes no further than to the span of the replay.
+            let trace = self.traces.is_some().then(|| outcome.take_trace()).flatten();
             if !outcome.has_final_status() {
                 return Err(StoreError::with_source(StoreErrorKind::Corrupt, DecodeError));
             }
             self.stored.clean(outcome);
+            if let Some(trace) = trace {
+                outcome.set_trace(&trace);
+            }
         }
         Ok(record)
     }

@@ -5,12 +5,15 @@ use tokio::time::Instant;
 use super::admission::{Admission, Reserved};
 use super::beat::missed_beat;
 use super::decide::decide;
+use super::events::NotStored;
 use super::permit::{OverLimit, Permit, exhausted};
 use super::requested::Requested;
+use super::settle::SettleAs;
 use super::shared::{Shared, within};
+use super::telemetry::{self, Began};
 use super::waiting::{Member, News};
 use crate::settings::Config;
-use crate::store::{Lease, Record, Reservation, RetryFailed, State, Store, StoreError};
+use crate::store::{Lease, Record, Reservation, RetryFailed, Settlement, State, Store, StoreError};
 
 /// Asks the store to reserve the key. The `member` of a line tells the other members if the key is
 /// no longer in flight.
@@ -49,11 +52,14 @@ pub(super) async fn reserve<St: Store>(
         let retry_abandoned = requested.reserve.retry_abandoned && has_missed_renewal;
         let request = requested.reserve.clone().retry_abandoned(retry_abandoned);
         let reservation = within(config.store_timeout, shared.store.reserve(&request)).await;
+        let label = requested.reserve.label.as_ref();
+        telemetry::store_took(label, "reserve", Began::at(since));
         if reservation.is_ok() {
             shared.store_replied();
         }
         let record = match reservation {
             Ok(Reservation::Acquired(lease)) => {
+                shared.observer.reserved(&lease);
                 // Nothing has polled this request for too long, or the reply came too late. Another
                 // attempt may have taken over, so this one must not begin.
                 if lease.transaction.is_none() && since.elapsed() >= lease.lease {
@@ -87,7 +93,7 @@ pub(super) async fn reserve<St: Store>(
                 return told(record, requested, config, member);
             }
             Err(error) => {
-                shared.store_failed("reserve", &key, &error);
+                shared.store_failed("reserve", &key, requested.reserve.label.as_ref(), &error);
                 let rejected = failed(&error, config, member);
                 // An operation that is known to be in flight does not run twice, whatever the
                 // policy.
@@ -111,8 +117,17 @@ async fn give_back<St: Store>(
     lease: Lease,
 ) -> Result<(), StoreError> {
     let lease = lease.never_begun();
-    let released = within(config.store_timeout, shared.store.release(&lease)).await;
-    released.map(drop).inspect_err(|error| shared.store_failed("release", &lease.key, error))
+    let released = SettleAs::Release.write(shared, config, &lease).await;
+    let reason = match &released {
+        Ok(Settlement::Applied) => return Ok(()),
+        Ok(Settlement::LeaseLost) => NotStored::LeaseLost,
+        Err(error) => {
+            shared.store_failed("release", &lease.key, lease.label.as_ref(), error);
+            NotStored::GivenUp
+        }
+    };
+    shared.observer.not_stored(&lease, reason);
+    released.map(drop)
 }
 
 /// The rejection when the store has failed, for this request and for all others in its line.
@@ -205,7 +220,9 @@ pub(super) async fn look<St: Store>(
         return Looked::Nothing;
     }
     let key = requested.reserve.key;
+    let began = telemetry::begins();
     let inspected = within(config.store_timeout, shared.store.inspect(&key)).await;
+    telemetry::store_took(requested.reserve.label.as_ref(), "inspect", began);
     match inspected
         .and_then(|found| found.map(|record| read(record, requested, config)).transpose())
     {
@@ -218,7 +235,7 @@ pub(super) async fn look<St: Store>(
         }
         Ok(None) => Looked::Nothing,
         Err(error) => {
-            shared.store_failed("inspect", &key, &error);
+            shared.store_failed("inspect", &key, requested.reserve.label.as_ref(), &error);
             Looked::Nothing
         }
     }

@@ -46,6 +46,12 @@ impl Running {
         });
     }
 
+    /// How many there are.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn count(&self) -> usize {
+        self.operations.receiver_count()
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         *self.is_stopping.borrow()
     }

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use http::{HeaderMap, header};
 
-use super::shared::within;
+use super::events::{EventKind, Origin};
+use super::shared::{Shared, within};
+use super::telemetry;
 use crate::record::outcome::{NotRetained, Outcome, StoredBody};
+use crate::record::trace::TraceContext;
 use crate::settings::Config;
 use crate::store::{Lease, Settlement, Store, StoreError, StoreErrorKind};
 
@@ -30,7 +33,7 @@ pub(super) enum SettleResult {
     Stored,
     /// Another attempt has taken the record over, so nothing was written. Contains the response of
     /// that attempt, if it has one.
-    LeaseLost(Option<Outcome>),
+    LeaseLost(Option<(Outcome, Origin)>),
     /// The transaction of the attempt was rolled back, or its commit is unconfirmed. The response
     /// does not count.
     NotCommitted(StoreErrorKind),
@@ -43,6 +46,33 @@ impl SettleAs {
             Self::Complete(..) => "complete",
             Self::Fail(..) => "fail",
             Self::Release => "release",
+        }
+    }
+
+    /// The event that tells of it.
+    pub(super) fn event(&self, lease: &Lease) -> EventKind {
+        match (self, lease.previous) {
+            (Self::Complete(Outcome { status, body, .. }, _), _) => EventKind::Completed {
+                status: *status,
+                not_retained: match body {
+                    StoredBody::NotRetained(reason) => Some(*reason),
+                    _ => None,
+                },
+            },
+            (Self::Fail(outcome, _), _) => {
+                EventKind::Failed { status: outcome.as_ref().map(|outcome| outcome.status) }
+            }
+            (Self::Release, None) => EventKind::Released,
+            (Self::Release, Some(previous)) => {
+                EventKind::PutBack { previous, token: lease.replaces }
+            }
+        }
+    }
+
+    /// Stores with a response the trace that it was made in.
+    pub(super) fn set_trace(&mut self, trace: &TraceContext) {
+        if let Self::Complete(outcome, _) | Self::Fail(Some(outcome), _) = self {
+            outcome.set_trace(trace);
         }
     }
 
@@ -83,14 +113,16 @@ impl SettleAs {
         }
     }
 
+    /// Writes it into the record once.
     pub(super) async fn write<St: Store>(
         &self,
-        store: &St,
+        shared: &Shared<St>,
         config: &Config,
         lease: &Lease,
     ) -> Result<Settlement, StoreError> {
-        let bound = config.store_timeout;
-        match self {
+        let (bound, store) = (config.store_timeout, &shared.store);
+        let began = telemetry::begins();
+        let written = match self {
             Self::Complete(outcome, retention) => {
                 let packed = config.pack(lease, outcome, false)?;
                 let outcome = packed.as_deref().unwrap_or(outcome);
@@ -105,6 +137,11 @@ impl SettleAs {
                 within(bound, store.fail(lease, outcome, *retention)).await
             }
             Self::Release => within(bound, store.release(lease)).await,
+        };
+        telemetry::store_took(lease.label.as_ref(), self.word(), began);
+        if matches!(written, Ok(Settlement::Applied)) {
+            shared.observer.stored(lease, || self.event(lease));
         }
+        written
     }
 }

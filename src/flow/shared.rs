@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::lapsed::Lapsed;
+use super::observed::Observer;
 use super::renewals::Renewals;
 use super::running::Running;
-use super::telemetry;
+use super::telemetry::{self, Label};
 use super::waiting::Lines;
 use crate::record::key::StorageKey;
 use crate::runtime::deadlines::{InTime, in_time};
@@ -24,6 +25,7 @@ pub(crate) struct Shared<St> {
     pub(crate) running: Running,
     pub(crate) renewals: Renewals,
     pub(crate) lapsed: Lapsed,
+    pub(crate) observer: Observer,
     /// Identifies the layer and its clones.
     pub(crate) id: Arc<()>,
     /// Whether the last operation of the store failed.
@@ -40,6 +42,7 @@ impl<St> Shared<St> {
             running: Running::default(),
             renewals: Renewals::default(),
             lapsed: Lapsed::default(),
+            observer: Observer::default(),
             id: Arc::default(),
             failing: AtomicBool::new(false),
             rejecting: Seldom::new(),
@@ -56,9 +59,10 @@ impl<St> Shared<St> {
         &self,
         operation: &'static str,
         key: &StorageKey,
+        label: Label<'_>,
         error: &StoreError,
     ) {
-        telemetry::store_error(operation, error.kind());
+        telemetry::store_error(label, operation, error.kind());
         let source = error.source();
         let is_news = if error.kind().is_outage() {
             !self.failing.swap(true, Ordering::Relaxed)

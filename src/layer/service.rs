@@ -9,9 +9,11 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
+use tracing::Instrument;
 
 use super::future::ResponseFuture;
 use crate::flow;
+use crate::flow::observed;
 use crate::flow::shared::Shared;
 use crate::handler::without_key::WithoutKey;
 use crate::http::body::{self, ResponseBody};
@@ -97,7 +99,15 @@ where
         };
         let (inner, config, shared) =
             (self.inner.clone(), Arc::clone(&self.config), Arc::clone(&self.shared));
-        ResponseFuture::guarded(flow::guard(inner, request, key, config, shared))
+        match observed::span(Some(request.method())) {
+            None => ResponseFuture::guarded(flow::guard(inner, request, key, config, shared)),
+            Some(span) => {
+                let entered = span.enter();
+                let guarded = flow::guard(inner, request, key, config, shared);
+                drop(entered);
+                ResponseFuture::guarded(guarded.instrument(span))
+            }
+        }
     }
 }
 
@@ -111,7 +121,7 @@ impl<S, St> Idempotency<S, St> {
         B::Error: Send,
         S::Error: Send + 'static,
     {
-        flow::observed::ended(None, rejection.code());
+        self.shared.observer.ended(None, rejection.code());
         let (head, body) = request.into_parts();
         let response = self.config.reject(&Protocol::of(&head.headers), rejection);
         if body::is_to_be_drained(&body, &head) {

@@ -15,6 +15,8 @@ use crate::store::operator::{
 use crate::store::{Store, StoreError, StoreErrorKind};
 
 mod error;
+#[cfg(feature = "metrics")]
+mod report;
 mod settle;
 mod text;
 
@@ -210,6 +212,17 @@ enum Read {
     Unreadable(StoreErrorKind),
     /// The record is no longer the one that was seen.
     AnotherRecord,
+}
+
+impl<St> Clone for Operator<St> {
+    fn clone(&self) -> Self {
+        Self {
+            config: Arc::clone(&self.config),
+            shared: Arc::clone(&self.shared),
+            by: self.by.clone(),
+            ..*self
+        }
+    }
 }
 
 impl<St> fmt::Debug for Operator<St> {

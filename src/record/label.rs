@@ -1,6 +1,9 @@
 //! The [`RecordLabel`]: what a record says of its operation for operators.
 
+use std::any::Any;
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::OnceLock;
 
 /// Says which operation a record belongs to: the namespace of the layer and the route.
 ///
@@ -14,7 +17,12 @@ pub struct RecordLabel {
     pub namespace: String,
     /// The method and the template of the path, for example `POST /payments/{id}/refunds`.
     pub route: String,
+    memo: Memo,
 }
+
+/// What a user of the label remembers with it, such as the keys of its metrics.
+#[derive(Default)]
+struct Memo(OnceLock<Box<dyn Any + Send + Sync>>);
 
 impl RecordLabel {
     /// The longest namespace and the longest route, in bytes. A longer one is cut.
@@ -22,7 +30,18 @@ impl RecordLabel {
 
     /// A label of these parts.
     pub fn new(namespace: &str, route: &str) -> Self {
-        Self { namespace: cut(namespace), route: cut(route) }
+        Self { namespace: cut(namespace), route: cut(route), memo: Memo::default() }
+    }
+
+    /// The path in the route. `None`: the route is not a method and a path.
+    pub(crate) fn path(&self) -> Option<&str> {
+        self.route.split_once(' ').map(|(_, path)| path)
+    }
+
+    /// Returns what was remembered with this label, or makes it. `None`: it is of another type.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn remember<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        self.memo.0.get_or_init(|| Box::new(make())).downcast_ref()
     }
 }
 
@@ -30,6 +49,25 @@ impl fmt::Debug for RecordLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RecordLabel({:?}, {:?})", self.namespace, self.route)
     }
+}
+
+/// A copy begins without it, and labels are equal whatever it is.
+impl Clone for Memo {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for Memo {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Memo {}
+
+impl Hash for Memo {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// The text without control characters, which could change what a terminal shows.

@@ -49,6 +49,7 @@ impl Config {
             scope: _,
             host_in_scope: _,
             labels: _,
+            traces: _,
             fingerprinting: _,
             policies:
                 Policies {

@@ -52,7 +52,7 @@ fn a_success_is_replayed_whole() {
     for on_failed in POLICIES {
         let decision = decided(State::Success(whole(404)), on_failed);
         assert!(
-            matches!(&decision, Admission::Replay(stored) if *stored == whole(404)),
+            matches!(&decision, Admission::Replay(stored, _) if *stored == whole(404)),
             "{decision:?}"
         );
     }
@@ -81,7 +81,7 @@ fn a_failure_is_replayed_only_by_policy_and_only_if_its_response_was_stored() {
 
     let decision = decided(failed(Some(whole(500))), OnFailed::Replay);
     assert!(
-        matches!(&decision, Admission::Replay(stored) if *stored == whole(500)),
+        matches!(&decision, Admission::Replay(stored, _) if *stored == whole(500)),
         "{decision:?}"
     );
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{LiveLease, OwnedLease};
+use crate::flow::events::{NotStored, Origin};
 use crate::flow::settle::{SettleAs, SettleResult, WriteResult};
 use crate::flow::shared::within;
 use crate::flow::telemetry;
@@ -40,20 +41,24 @@ impl<St: Store> OwnedLease<St> {
                 WriteResult::Failed(_) if self.is_transaction() => "not_committed",
                 WriteResult::Failed(_) => "retried",
             };
-            telemetry::settled(word, result);
+            let LiveLease { shared, lease, .. } = &*self.live;
+            telemetry::settled(lease.label.as_ref(), word, result);
             match written {
                 WriteResult::Applied => {
                     self.live.tell(end);
                     SettleResult::Stored
                 }
                 WriteResult::LeaseLost => {
+                    shared.observer.not_stored(lease, NotStored::LeaseLost);
                     SettleResult::LeaseLost(Box::pin(self.live.overtaken_by()).await)
                 }
                 WriteResult::Failed(kind) if self.is_transaction() => {
+                    shared.observer.not_stored(lease, NotStored::NotCommitted(kind));
                     SettleResult::NotCommitted(kind)
                 }
                 WriteResult::Failed(kind) => {
-                    let shared = Arc::clone(&self.live.shared);
+                    shared.observer.write_retried(lease, kind);
+                    let shared = Arc::clone(shared);
                     shared.running.spawn(Box::pin(self.settle_later(end, kind)));
                     SettleResult::Stored
                 }
@@ -89,8 +94,14 @@ impl<St: Store> OwnedLease<St> {
             match self.live.write_once(&end).await {
                 WriteResult::Applied => break "stored",
                 // The record that was to be released is gone.
-                WriteResult::LeaseLost if matches!(end, SettleAs::Release) => break "stored",
-                WriteResult::LeaseLost => break "lease_lost",
+                WriteResult::LeaseLost if matches!(end, SettleAs::Release) => {
+                    shared.observer.not_stored(lease, NotStored::LeaseLost);
+                    break "stored";
+                }
+                WriteResult::LeaseLost => {
+                    shared.observer.not_stored(lease, NotStored::LeaseLost);
+                    break "lease_lost";
+                }
                 // Without a record the operation would run again, and a store can be full for a
                 // long time.
                 WriteResult::Failed(StoreErrorKind::Full | StoreErrorKind::ScopeFull) => {
@@ -102,10 +113,11 @@ impl<St: Store> OwnedLease<St> {
                 patience = lease.lease;
             }
             if begun.elapsed() >= patience {
+                shared.observer.not_stored(lease, NotStored::GivenUp);
                 break "given_up";
             }
         };
-        telemetry::retried(end.word(), ended);
+        telemetry::retried(lease.label.as_ref(), end.word(), ended);
         let key = &lease.key;
         if ended == "stored" {
             tracing::info!(%key, "response stored after retry");
@@ -128,7 +140,7 @@ impl<St: Store> LiveLease<St> {
         let Self { shared, config, lease, .. } = self;
         let (key, word) = (&lease.key, end.word());
         self.attempt.begin_settling();
-        let mut written = end.write(&shared.store, config, lease).await;
+        let mut written = end.write(shared, config, lease).await;
         for smaller in [SettleAs::without_body, SettleAs::without_headers] {
             if let Err(error) = &written
                 && error.kind().rejects_response()
@@ -136,7 +148,7 @@ impl<St: Store> LiveLease<St> {
                 && let Some(less) = smaller(end)
             {
                 shared.response_rejected(key, error);
-                written = Box::pin(less.write(&shared.store, config, lease)).await;
+                written = Box::pin(less.write(shared, config, lease)).await;
             }
         }
         match written {
@@ -162,7 +174,7 @@ impl<St: Store> LiveLease<St> {
                     StoreErrorKind::Conflict if self.is_transaction() => {
                         tracing::debug!(%key, "attempt rolled back: {error}");
                     }
-                    _ => shared.store_failed(word, key, &error),
+                    _ => shared.store_failed(word, key, lease.label.as_ref(), &error),
                 }
                 WriteResult::Failed(error.kind())
             }
@@ -178,19 +190,23 @@ impl<St: Store> LiveLease<St> {
         }
     }
 
-    /// The response of another attempt that has taken over and finished.
-    async fn overtaken_by(&self) -> Option<Outcome> {
+    /// The response of another attempt that has taken over and finished, and which one it is.
+    async fn overtaken_by(&self) -> Option<(Outcome, Origin)> {
         let Self { shared, config, lease, .. } = self;
+        let began = telemetry::begins();
         let inspected = within(config.store_timeout, shared.store.inspect(&lease.key)).await;
+        telemetry::store_took(lease.label.as_ref(), "inspect", began);
         let record = inspected
             .and_then(|found| found.map(|record| config.unpack(&lease.key, record)).transpose())
-            .inspect_err(|error| shared.store_failed("inspect", &lease.key, error))
+            .inspect_err(|error| {
+                shared.store_failed("inspect", &lease.key, lease.label.as_ref(), error);
+            })
             .ok()??;
         match record.state {
             State::Success(outcome)
                 if record.fingerprint == lease.fingerprint && outcome.is_replayable() =>
             {
-                Some(outcome)
+                Some((outcome, (record.attempt, record.token)))
             }
             _ => None,
         }

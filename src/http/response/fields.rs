@@ -11,7 +11,7 @@ use crate::record::outcome::{Outcome, StoredBody};
 /// Headers of one connection (RFC 9110, section 7.6.1), of one message, and of this layer. No list
 /// can add them, because a replay has its own. `X-Should-Retry` is valid only at the time of the
 /// response.
-pub(super) static FRAMING: [&str; 13] = [
+pub(super) static FRAMING: [&str; 14] = [
     "connection",
     "content-length",
     "transfer-encoding",
@@ -22,6 +22,7 @@ pub(super) static FRAMING: [&str; 13] = [
     "proxy-authenticate",
     "x-idempotent-result",
     "x-idempotent-body",
+    "x-idempotent-traceparent",
     "x-request-id",
     "x-original-request-id",
     "x-should-retry",

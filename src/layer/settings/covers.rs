@@ -44,6 +44,7 @@ pub(super) fn every_setting(config: &Config) {
         packing: Packing { compress_above: _, encryption: _ },
         fingerprinting: _,
         // Code.
+        traces: _,
         scope: _,
         quota: _,
         classify: _,

@@ -41,6 +41,7 @@ pub(super) fn every_setting(config: &Config) {
         key_form: _,
         fingerprinting: _,
         labels: _,
+        traces: _,
         classify: _,
         rejection_response: _,
         stored: _,

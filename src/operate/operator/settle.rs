@@ -209,6 +209,7 @@ impl<St: Store> Operator<St> {
                     was = seen.state.word(),
                     "record changed by an operator"
                 );
+                self.shared.observer.changed(seen, &change.becomes, &change.entry);
                 Settled::Applied
             }
             Intervened::AlreadyApplied => Settled::AlreadyApplied,

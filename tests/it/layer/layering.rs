@@ -20,6 +20,7 @@ use tower_http::trace::TraceLayer;
 #[cfg(feature = "axum")]
 use tower_idempotency::Attempt;
 use tower_idempotency::{IdempotencyLayer, InFlight, OnFailed, RequestBody};
+use tracing_subscriber::registry::LookupSpan;
 
 use crate::support::{Effects, Gate, Server, app, layer, patiently, post, service, store};
 
@@ -409,8 +410,7 @@ async fn the_handler_runs_in_the_span_of_its_request_also_after_its_client_has_h
         let (gate, sender) = (handler_gate.clone(), sender.clone());
         async move {
             gate.passed().await;
-            let name = tracing::Span::current().metadata().map(tracing::Metadata::name);
-            sender.send(name).unwrap();
+            sender.send(scope()).unwrap();
         }
     });
     let server = Server::start(router.layer(layer()).layer(TraceLayer::new_for_http())).await;
@@ -419,5 +419,14 @@ async fn the_handler_runs_in_the_span_of_its_request_also_after_its_client_has_h
     drop(connection);
     server.ended(1).await;
     gate.open();
-    assert_eq!(patiently(spans.recv()).await, Some(Some("request")));
+    assert_eq!(patiently(spans.recv()).await.unwrap(), ["idempotency", "request"]);
+}
+
+/// The names of the current span and of those around it.
+fn scope() -> Vec<&'static str> {
+    let current = tracing::Span::current().id().unwrap();
+    tracing::dispatcher::get_default(|dispatch| {
+        let spans = dispatch.downcast_ref::<tracing_subscriber::Registry>().unwrap();
+        spans.span(&current).unwrap().scope().map(|span| span.name()).collect()
+    })
 }

@@ -6,6 +6,7 @@ mod canonical;
 mod capacity;
 mod downstream;
 mod early;
+mod events;
 mod fingerprint;
 mod forged;
 mod gateway;
@@ -32,6 +33,7 @@ mod status;
 #[cfg(feature = "metrics")]
 mod telemetry;
 mod told;
+mod traces;
 mod unguarded;
 mod uploads;
 mod waiting;

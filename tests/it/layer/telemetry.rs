@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::StatusCode;
+use metrics::Key;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tower_idempotency::store::{DynStore, State, StoreErrorKind};
 use tower_idempotency::{IdempotencyKey, InFlight, OnOutage, Scope};
@@ -30,14 +31,17 @@ fn counted(scene: impl AsyncFnOnce()) -> BTreeMap<String, u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     metrics::with_local_recorder(&recorder, || runtime.block_on(scene()));
     let snapshot = snapshotter.snapshot().into_vec();
-    let counters = snapshot.into_iter().map(|(key, _, _, value)| {
-        let (name, labels) = key.into_parts().1.into_parts();
-        let labels: Vec<_> =
-            labels.iter().map(|label| format!("{}={}", label.key(), label.value())).collect();
-        let DebugValue::Counter(count) = value else { panic!("{} is no counter", name.as_str()) };
-        (format!("{} {}", name.as_str(), labels.join(" ")).trim_end().to_owned(), count)
+    let counters = snapshot.into_iter().filter_map(|(key, _, _, value)| match value {
+        DebugValue::Counter(count) => Some((series(key.key()), count)),
+        DebugValue::Gauge(_) | DebugValue::Histogram(_) => None,
     });
     counters.collect()
+}
+
+/// The name and the labels.
+fn series(key: &Key) -> String {
+    let labels = key.labels().map(|label| format!("{}={}", label.key(), label.value()));
+    format!("{} {}", key.name(), labels.collect::<Vec<_>>().join(" ")).trim_end().to_owned()
 }
 
 /// A counter without a description is shown without its meaning.

@@ -37,7 +37,6 @@ pub(crate) mod paying;
 #[cfg(all(feature = "postgres", feature = "conformance"))]
 pub(crate) mod postgres;
 pub(crate) mod proxy;
-#[cfg(feature = "redis")]
 pub(crate) mod random;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
