@@ -22,6 +22,7 @@ pub struct RecordLabel {
 
 /// What a user of the label remembers with it, such as the keys of its metrics.
 #[derive(Default)]
+#[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "only metrics remember something"))]
 struct Memo(OnceLock<Box<dyn Any + Send + Sync>>);
 
 impl RecordLabel {

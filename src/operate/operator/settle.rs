@@ -148,6 +148,9 @@ impl<St: Store> Operator<St> {
     /// Deletes a record, whatever its state: the operation is forgotten, and a retry runs it again.
     /// The audit entry stays.
     ///
+    /// An attempt that runs writes its response anew, also after
+    /// [`even_in_flight`](Self::even_in_flight). Erase that record too.
+    ///
     /// # Errors
     ///
     /// As [`release`](Self::release).

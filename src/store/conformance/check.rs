@@ -183,6 +183,7 @@ macro_rules! __conformance_checks {
             [operators an_intervention_applies_once_and_leaves_an_entry Some(Intervene) Busy]
             [operators an_intervention_leaves_a_record_that_has_moved_on Some(Intervene) Busy]
             [operators an_intervention_fences_the_attempt Some(Intervene) Busy]
+            [operators an_intervention_applies_again_to_a_record_that_was_written_anew Some(Intervene) Busy]
             [operators of_parallel_interventions_one_applies Some(Intervene) Busy]
             [operators a_list_has_each_record_once Some(Intervene) Busy]
             [operators an_intervention_on_an_abandoned_record_leaves_one_that_was_renewed Some(Intervene) Waits]

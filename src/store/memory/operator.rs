@@ -140,16 +140,12 @@ impl Inner {
         let Intervention { seen, becomes, entry, audit_retention } = intervention;
         let key = &seen.key;
         let mut shard = self.shard(key);
-        if self.audit.contains(key, entry.id) {
-            return Ok(Intervened::AlreadyApplied);
-        }
-        let Some(slot) = shard.live(key, now, &self.capacity) else {
-            return Ok(Intervened::Moved(None));
+        let found = shard.live(key, now, &self.capacity);
+        let slot = match found {
+            Some(slot) if slot.info(now).is_as_seen(seen) => slot,
+            _ if self.audit.contains(key, entry.id) => return Ok(Intervened::AlreadyApplied),
+            found => return Ok(Intervened::Moved(found.map(|slot| Box::new(slot.info(now))))),
         };
-        let info = slot.info(now);
-        if !info.is_as_seen(seen) {
-            return Ok(Intervened::Moved(Some(Box::new(info))));
-        }
         match becomes.ended() {
             None => shard.remove(key, &self.capacity),
             Some((status, outcome, retention)) => {

@@ -13,8 +13,8 @@ use crate::store::{RecordStatus, State, Token};
 /// saw ([`RecordInfo::is_as_seen`]), it changes the record and writes the audit entry. Otherwise it
 /// changes nothing.
 ///
-/// A store recognizes an intervention that it has carried out before by its id, in the history of
-/// the key.
+/// If the record is another one, the store looks for the id in the history of the key. So it
+/// recognizes an intervention that it has carried out before.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Intervention {

@@ -69,6 +69,22 @@ pub(crate) async fn an_intervention_fences_the_attempt<S: Store>(trial: &Trial<'
     contender.finds_success(&settled_by_hand(&lease), &stored).await
 }
 
+/// The attempt that lost its record has written it anew, under the same token. That record is changed
+/// too.
+pub(crate) async fn an_intervention_applies_again_to_a_record_that_was_written_anew<S: Store>(
+    trial: &Trial<'_, S>,
+) -> Checked {
+    let contender = Contender::new(trial);
+    let lease = contender.acquires_first().await?;
+    let Some(seen) = contender.shows_record().await? else { return Ok(()) };
+    contender.intervenes(&seen, None, "Applied").await?;
+    contender.applies(&lease, Write::Complete(&response(201, "late"))).await?;
+    let Some(seen) = contender.shows_record().await? else { return Ok(()) };
+    contender.intervenes(&seen, None, "Applied").await?;
+    contender.inspects_nothing().await?;
+    contender.has_history(2).await
+}
+
 /// The lease has lapsed and the attempt renews it before the operator acts.
 pub(crate) async fn an_intervention_on_an_abandoned_record_leaves_one_that_was_renewed<S: Store>(
     trial: &Trial<'_, S>,

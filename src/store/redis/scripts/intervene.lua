@@ -9,12 +9,6 @@
 -- ARGV[3] the new record; empty to leave none   ARGV[4] its retention in ms   ARGV[5] size of its body
 -- ARGV[6] the audit entry without the time, which comes behind its id   ARGV[7] how long it stays in ms
 local id = string.sub(ARGV[6], 2, 17)
-for _, entry in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
-  if string.sub(entry, 2, 17) == id then
-    return 2
-  end
-end
-
 local left = redis.call('PTTL', KEYS[1])
 local found = redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1)
 local renewed = ARGV[2] ~= '' and (left < 0 or left > tonumber(ARGV[2]))
@@ -22,6 +16,11 @@ if found ~= ARGV[1] or renewed then
   -- The body may be that of a record whose audit entry has expired.
   if KEYS[4] and string.sub(found, 3, 18) ~= id then
     redis.call('UNLINK', KEYS[4])
+  end
+  for _, entry in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
+    if string.sub(entry, 2, 17) == id then
+      return 2
+    end
   end
   return 0
 end

@@ -5,9 +5,10 @@ use std::fmt;
 use tower_idempotency::operate::Operator;
 use tower_idempotency::store::{DynStore, State, Store};
 
+use super::chain::Chains;
 use super::notes::{Notes, OfKey};
 use super::operators::{Action, Deed};
-use super::worker::{key, layer, scope};
+use super::worker::{AT_ONCE, hex, key, layer, scope};
 
 /// What a run came to.
 #[derive(Debug, Default)]
@@ -17,17 +18,26 @@ pub(super) struct Figures {
     effects: usize,
     pub(super) interventions: usize,
     doubles: usize,
+    /// Reservations whose event a killed process did not write any more.
+    unknown: usize,
     pub(super) problems: Vec<String>,
 }
 
-pub(super) async fn audit(store: &DynStore, notes: &Notes, deeds: &[Deed]) -> Figures {
+pub(super) async fn audit(
+    store: &DynStore,
+    notes: &Notes,
+    deeds: &[Deed],
+    kills: usize,
+) -> Figures {
     let operator = layer(store.clone()).operator("audit").unwrap();
     let mut figures = Figures {
         calls: notes.calls,
         keys: notes.keys.len(),
         interventions: deeds.len(),
+        problems: notes.problems.clone(),
         ..Figures::default()
     };
+    let mut chains = Chains::default();
     for (number, of_key) in &notes.keys {
         let name = operator.storage_key(&scope(), &key(*number));
         let mut of_operators: Vec<_> = deeds.iter().filter(|deed| deed.key == name).collect();
@@ -36,9 +46,17 @@ pub(super) async fn audit(store: &DynStore, notes: &Notes, deeds: &[Deed]) -> Fi
         figures.doubles += of_key.effects.len().saturating_sub(1);
         let mut problems = judge(of_key, &of_operators);
         problems.extend(stored(store, &operator, of_key, &of_operators, name).await);
+        let record = store.inspect(&name).await.unwrap();
+        let events = notes.events.get(&name.to_hex()).map_or(&[][..], Vec::as_slice);
+        problems.extend(chains.follow(events, record.map(|record| hex(record.token))));
         figures.problems.extend(problems.into_iter().map(|problem| {
             format!("key-{number} {name}: {problem}: {of_key:?}, operators: {of_operators:?}")
         }));
+    }
+    // The last events of a process that is killed are lost with it, and no others.
+    figures.unknown = chains.unknown;
+    if chains.unknown > kills * AT_ONCE {
+        figures.problems.push(format!("{} reservations without an event", chains.unknown));
     }
     figures
 }
@@ -112,12 +130,13 @@ async fn stored(
 
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { calls, keys, effects, interventions, doubles, problems } = self;
+        let Self { calls, keys, effects, interventions, doubles, unknown, problems } = self;
         let problems = problems.len();
         write!(
             f,
             "calls {calls} · keys {keys} · effects {effects} ({doubles} asked for by operators) · \
-             interventions {interventions} · problems {problems}"
+             interventions {interventions} · reservations without an event {unknown} · \
+             problems {problems}"
         )
     }
 }

@@ -18,6 +18,7 @@ use operators::Operators;
 use worker::{Setting, open};
 
 mod audit;
+mod chain;
 mod notes;
 mod operators;
 mod worker;
@@ -72,7 +73,8 @@ async fn run(site: &Site) {
         })
         .collect();
 
-    let operators = Operators::start(&store, seed);
+    let of_operators = directory.path().join("operators");
+    let operators = Operators::start(&store, &of_operators, seed);
     let mut draw = Draw::from_seed(seed).part("kills");
     let mut running: Vec<_> = settings.iter().map(|setting| Some(spawn(setting))).collect();
     let mut kills = 0;
@@ -90,8 +92,8 @@ async fn run(site: &Site) {
         running[number] = Some(spawn(&settings[number]));
     }
     let deeds = operators.stop().await;
-    let notes = Notes::read(settings.iter().map(|setting| setting.notes.as_path()));
-    let figures = patiently(audit(&store, &notes, &deeds)).await;
+    let files = settings.iter().map(|setting| &*setting.notes).chain([&*of_operators]);
+    let figures = patiently(audit(&store, &Notes::read(files), &deeds, kills)).await;
     println!(
         "{} seed {seed}: {figures} · kills {kills} · {:.1} s",
         site.url(),

@@ -25,6 +25,25 @@ pub(super) enum Note {
     Heard { key: usize, begun: At, ended: At, id: String, is_replay: bool },
     /// A call returned no value.
     Rejected { key: usize },
+    /// A process was told an event. `life` is its own from its start to its end.
+    Event { life: u64, number: u64, key: String, kind: Kind, token: String },
+    /// Events were lost.
+    Lost { life: u64 },
+}
+
+/// The events that change a record. The others are noted for their number.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Kind {
+    Reserved {
+        replaces: Option<String>,
+    },
+    Ended,
+    Released,
+    /// By an operator. The token is the new one.
+    Changed {
+        to: Option<String>,
+    },
+    Other,
 }
 
 /// The file of one worker.
@@ -53,11 +72,15 @@ pub(super) struct OfKey {
 pub(super) struct Notes {
     pub(super) keys: BTreeMap<usize, OfKey>,
     pub(super) calls: usize,
+    /// By the name of the record.
+    pub(super) events: BTreeMap<String, Vec<(Kind, String)>>,
+    pub(super) problems: Vec<String>,
 }
 
 impl Notes {
     pub(super) fn read<'a>(files: impl Iterator<Item = &'a Path>) -> Self {
         let mut notes = Self::default();
+        let mut numbers = BTreeMap::<u64, u64>::new();
         for note in files.flat_map(lines) {
             match note {
                 Note::Effect { key, id } => notes.keys.entry(key).or_default().effects.push(id),
@@ -67,6 +90,15 @@ impl Notes {
                     of_key.heard.push((begun, ended, id, is_replay));
                 }
                 Note::Rejected { .. } => notes.calls += 1,
+                Note::Lost { life } => notes.problems.push(format!("{life:x}: lost events")),
+                Note::Event { life, number, key, kind, token } => {
+                    // A test before this one in the process has had the first numbers.
+                    let last = numbers.insert(life, number);
+                    if last.is_some_and(|last| number != last + 1) {
+                        notes.problems.push(format!("{life:x}: event {number} after {last:?}"));
+                    }
+                    notes.events.entry(key).or_default().push((kind, token));
+                }
             }
         }
         notes
@@ -75,7 +107,8 @@ impl Notes {
 
 /// How many calls a worker has finished before it was killed.
 pub(super) fn finished(path: &Path) -> usize {
-    lines(path).filter(|note| !matches!(note, Note::Effect { .. })).count()
+    let is_call = |note: &Note| matches!(note, Note::Heard { .. } | Note::Rejected { .. });
+    lines(path).filter(is_call).count()
 }
 
 fn lines(path: &Path) -> impl Iterator<Item = Note> + use<> {

@@ -1,18 +1,20 @@
 //! Operators that change records at random, and write down what was done.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::StatusCode;
 use tokio::task::JoinSet;
+use tower_idempotency::IdempotencyLayer;
 use tower_idempotency::operate::{Operator, Settle, Settled};
 use tower_idempotency::store::operator::{
     ListFilter, ListOrder, ListRequest, RecordInfo, RecordState, StateFilter,
 };
 use tower_idempotency::store::{DynStore, Outcome, StorageKey, StoredBody};
 
-use super::notes::{At, now};
-use super::worker::layer;
+use super::notes::{At, Pen, now};
+use super::worker::{layer, noting};
 use crate::support::random::Draw;
 
 const OPERATORS: u64 = 3;
@@ -40,15 +42,17 @@ pub(super) struct Deed {
 pub(super) struct Operators {
     is_over: Arc<AtomicBool>,
     running: JoinSet<Vec<Deed>>,
+    layer: IdempotencyLayer<DynStore>,
 }
 
 impl Operators {
-    pub(super) fn start(store: &DynStore, seed: u64) -> Self {
+    pub(super) fn start(store: &DynStore, notes: &Path, seed: u64) -> Self {
         let is_over = Arc::<AtomicBool>::default();
         let mut running = JoinSet::new();
+        let layer = noting(layer(store.clone()), &Arc::new(Pen::at(notes)), seed);
         for number in 0..OPERATORS {
-            let operator = layer(store.clone()).operator(&format!("operator {number}")).unwrap();
-            let bold = layer(store.clone()).operator(&format!("bold {number}")).unwrap();
+            let operator = layer.operator(&format!("operator {number}")).unwrap();
+            let bold = layer.operator(&format!("bold {number}")).unwrap();
             let one = One {
                 operator,
                 bold: bold.even_in_flight(),
@@ -57,12 +61,14 @@ impl Operators {
             };
             running.spawn(one.work(Arc::clone(&is_over)));
         }
-        Self { is_over, running }
+        Self { is_over, running, layer }
     }
 
     pub(super) async fn stop(self) -> Vec<Deed> {
         self.is_over.store(true, Ordering::Relaxed);
-        self.running.join_all().await.into_iter().flatten().collect()
+        let deeds = self.running.join_all().await.into_iter().flatten().collect();
+        self.layer.shutdown().await;
+        deeds
     }
 }
 

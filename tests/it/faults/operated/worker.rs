@@ -8,17 +8,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinSet;
-use tower_idempotency::store::DynStore;
+use tower_idempotency::operate::{EventKind, Notice};
+use tower_idempotency::store::{DynStore, Token};
 use tower_idempotency::{
     Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, OnAbandoned, OnFailed, PostgresStore,
     RedisStore, Scope, SqliteStore,
 };
 
-use super::notes::{Note, Pen, finished, now};
+use super::notes::{Kind, Note, Pen, finished, now};
 use crate::support::random::Draw;
 
 /// How many calls run at a time.
-const AT_ONCE: usize = 12;
+pub(super) const AT_ONCE: usize = 12;
 /// How often each key is called, about.
 const CALLS: usize = 5;
 /// Short, so that operators find abandoned records.
@@ -79,7 +80,7 @@ pub(super) fn key(number: usize) -> IdempotencyKey {
 pub(super) async fn work(setting: Setting) {
     let done = finished(&setting.notes);
     let pen = Arc::new(Pen::at(&setting.notes));
-    let layer = layer(open(&setting.url).await);
+    let layer = noting(layer(open(&setting.url).await), &pen, setting.seed);
     let next = Arc::new(AtomicUsize::new(done));
     let mut calls = JoinSet::new();
     for caller in 0..AT_ONCE {
@@ -100,6 +101,44 @@ pub(super) async fn work(setting: Setting) {
         });
     }
     calls.join_all().await;
+    layer.shutdown().await;
+}
+
+/// The layer, which writes down each event.
+pub(super) fn noting(
+    layer: IdempotencyLayer<DynStore>,
+    pen: &Arc<Pen>,
+    seed: u64,
+) -> IdempotencyLayer<DynStore> {
+    let life = now() ^ seed << 20 ^ u64::from(std::process::id()) << 44;
+    let pen = Arc::clone(pen);
+    layer.on_event(move |notice| {
+        pen.write(&match notice {
+            Notice::Event(event) => Note::Event {
+                life,
+                number: event.number,
+                key: event.key.to_hex(),
+                token: event.token.map_or_else(String::new, hex),
+                kind: kind(event.kind),
+            },
+            _ => Note::Lost { life },
+        });
+        std::future::ready(())
+    })
+}
+
+fn kind(kind: EventKind) -> Kind {
+    match kind {
+        EventKind::Reserved { replaces, .. } => Kind::Reserved { replaces: replaces.map(hex) },
+        EventKind::Completed { .. } | EventKind::Failed { .. } => Kind::Ended,
+        EventKind::Released => Kind::Released,
+        EventKind::Changed { token, .. } => Kind::Changed { to: token.map(hex) },
+        _ => Kind::Other,
+    }
+}
+
+pub(super) fn hex(token: Token) -> String {
+    token.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn call(layer: &IdempotencyLayer<DynStore>, pen: &Arc<Pen>, number: usize, draw: &mut Draw) {
