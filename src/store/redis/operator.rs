@@ -58,16 +58,18 @@ impl RedisStore {
         let mut body_was_gone = false;
         loop {
             let Known { record, entries } = self.known(&name).await?;
-            if entries.iter().any(|entry| audit::is_of(entry, &intervention.entry.id)) {
-                return Ok(Intervened::AlreadyApplied);
-            }
-            let Some((found, left)) = record else {
-                return Ok(Intervened::Moved(None));
+            let now = record.map(|(found, left)| (found.info(seen.key, left), found));
+            let (now, found) = match now {
+                Some((now, found)) if now.is_as_seen(seen) => (now, found),
+                now => {
+                    let is_known = |entry| audit::is_of(entry, &intervention.entry.id);
+                    return Ok(if entries.iter().any(is_known) {
+                        Intervened::AlreadyApplied
+                    } else {
+                        Intervened::Moved(now.map(|(now, _)| now.into()))
+                    });
+                }
             };
-            let now = found.info(seen.key, left);
-            if !now.is_as_seen(seen) {
-                return Ok(Intervened::Moved(Some(now.into())));
-            }
             match self.change(&name, &found, &now, intervention).await? {
                 Change::Applied => return Ok(Intervened::Applied),
                 Change::AlreadyApplied => return Ok(Intervened::AlreadyApplied),
