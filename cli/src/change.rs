@@ -9,11 +9,14 @@ use crate::session::Session;
 use crate::view::clean::clean;
 use crate::view::json::{ChangedJson, line};
 use crate::view::record::lines;
+use crate::view::table::wrapped;
 
 /// What a command is about to do to a record.
 pub(crate) struct Plan<'a> {
     /// The word of the command: `release`.
     pub(crate) action: &'static str,
+    /// What it does that to, for the question: `it`.
+    pub(crate) object: &'static str,
     /// What the record becomes.
     pub(crate) becomes: String,
     /// What clients and the operation get from it.
@@ -53,14 +56,17 @@ impl Plan<'_> {
     /// Says what happens then, and asks.
     pub(crate) fn ask(&self, session: &mut Session<'_>, about: &str) -> Result<(), Failure> {
         let by = clean(session.by()).into_owned();
-        let text = format!(
-            "{about}Becomes    {}\nReason     {} (by {by})\n\n{}\n",
+        let mut text = format!(
+            "{about}Becomes    {}\nReason     {} (by {by})\n\n",
             self.becomes,
             clean(&self.write.reason),
-            self.consequences.join("\n")
         );
+        for consequence in &self.consequences {
+            text.push_str(&wrapped(consequence, session.terminal.width).join("\n"));
+            text.push('\n');
+        }
         session.terminal.say(&text);
-        let mut question = format!("{} it?", self.action);
+        let mut question = format!("{} {}?", self.action, self.object);
         question[..1].make_ascii_uppercase();
         if session.terminal.ask(&question)? {
             Ok(())

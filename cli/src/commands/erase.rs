@@ -30,7 +30,7 @@ async fn erase_one(
     operator: &Operator<DynStore>,
 ) -> Result<(), Failure> {
     let (record, shown) = find_live(session, &args.key.target()?).await?;
-    let plan = plan(args, "The next retry runs it again, and has its effect again.");
+    let plan = plan(args, "it", "The next retry runs it again, and has its effect again.");
     if let Some(stopped) = plan.stops(&record) {
         return plan.report(session, &record, &stopped);
     }
@@ -49,7 +49,7 @@ async fn erase_scope(
         must_be_able_to_ask(session)?;
         let found = count(session, operator, scope).await?;
         let table = stats::table(&found).lines(session.terminal.width, false).join("\n");
-        plan(args, "A retry of one of them runs it again, and has its effect again.")
+        plan(args, "them", "A retry of one of them runs it again, and has its effect again.")
             .ask(session, &format!("Scope      {}\n{table}\n\n", scope.to_hex()))?;
     }
     let mut done = ErasedJson { scope: scope.to_hex(), action: "erase", erased: 0, left: 0 };
@@ -69,9 +69,10 @@ async fn erase_scope(
     report(session, &done)
 }
 
-fn plan<'a>(args: &'a EraseArgs, then: &str) -> Plan<'a> {
+fn plan<'a>(args: &'a EraseArgs, object: &'static str, then: &str) -> Plan<'a> {
     Plan {
         action: "erase",
+        object,
         becomes: "no record: what is known of the operation is forgotten".into(),
         consequences: vec![then.into()],
         write: &args.write,

@@ -11,6 +11,7 @@ pub(crate) async fn run(args: &ReleaseArgs, session: &mut Session<'_>) -> Result
     let (record, shown) = find_live(session, &args.key.target()?).await?;
     let plan = Plan {
         action: "release",
+        object: "it",
         becomes: "no record: the key is free".into(),
         consequences: vec![
             "The next retry runs the operation as its first attempt. If the operation did have an \

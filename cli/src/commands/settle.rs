@@ -25,6 +25,7 @@ pub(crate) async fn run(args: &SettleArgs, session: &mut Session<'_>) -> Result<
     let (record, shown) = find_live(session, &args.key.target()?).await?;
     let plan = Plan {
         action: "settle",
+        object: "it",
         becomes: becomes(args, &settle),
         consequences: consequences(args, &settle, session.has_encryption_key),
         write: &args.write,

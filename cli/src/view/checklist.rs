@@ -56,7 +56,8 @@ mod tests {
             ),
         ];
         let expected = [
-            "ok    clock     3 ms from the clock of this process",
+            "ok    clock     3 ms from the clock of this",
+            "                process",
             "OPEN  eviction  maxmemory-policy is",
             "                allkeys-lru",
             "                an evicted record lets its",

@@ -49,8 +49,8 @@ pub(crate) fn table(records: &[RecordInfo]) -> Table {
         Column::left("CHANGED"),
         Column::left("EXPIRES").optional(1),
         Column::right("BYTES").optional(3),
-        Column::left("NAMESPACE").optional(2).elastic(),
-        Column::left("ROUTE").elastic(),
+        Column::left("NAMESPACE").optional(2).at_least(8),
+        Column::left("ROUTE").at_least(28),
     ]);
     let digits = digits(records);
     for record in records {
@@ -146,11 +146,11 @@ fn response(record: &RecordInfo, unreadable: Option<StoreErrorKind>) -> Option<S
 fn history(shown: &ShownRecord) -> Table {
     let mut table = Table::new([
         Column::left("TIME"),
-        Column::left("BY").elastic(),
+        Column::left("BY").at_least(8),
         Column::left("ACTION"),
         Column::left("WAS"),
         Column::right("ATTEMPT").optional(1),
-        Column::left("REASON").elastic(),
+        Column::left("REASON").at_least(20),
     ]);
     for entry in &shown.history {
         table.row([

@@ -8,14 +8,12 @@ use crate::terminal::painted;
 
 /// Between two columns.
 const GAP: usize = 2;
-/// An elastic column is not shortened below this.
-const NARROWEST: usize = 12;
-
 /// A column of a [`Table`].
 pub(crate) struct Column {
     title: &'static str,
     is_right: bool,
-    is_elastic: bool,
+    /// The table may shorten the column to this width.
+    least: Option<usize>,
     /// A table that is too wide leaves out the columns with the highest number first. 0 stays.
     rank: u8,
 }
@@ -23,7 +21,7 @@ pub(crate) struct Column {
 impl Column {
     /// A column whose cells begin on the left.
     pub(crate) fn left(title: &'static str) -> Self {
-        Self { title, is_right: false, is_elastic: false, rank: 0 }
+        Self { title, is_right: false, least: None, rank: 0 }
     }
 
     /// A column of numbers.
@@ -36,9 +34,9 @@ impl Column {
         Self { rank, ..self }
     }
 
-    /// Lets the table shorten the column.
-    pub(crate) fn elastic(self) -> Self {
-        Self { is_elastic: true, ..self }
+    /// Lets the table shorten the column to this width.
+    pub(crate) fn at_least(self, least: usize) -> Self {
+        Self { least: Some(least), ..self }
     }
 }
 
@@ -95,7 +93,7 @@ impl Table {
             Some(cells.max().unwrap_or(0).max(column.title.width()))
         };
         let mut widths: Vec<_> = self.columns.iter().enumerate().map(natural).collect();
-        // An elastic column first gives what it can without becoming unreadable.
+        // A column is left out only if shortening others is not enough.
         loop {
             let over = total(&widths).saturating_sub(most);
             let spare: usize = self.spare(&widths).sum();
@@ -122,8 +120,8 @@ impl Table {
 
     /// By how much each column can be shortened.
     fn spare(&self, widths: &[Option<usize>]) -> impl Iterator<Item = usize> {
-        self.columns.iter().zip(widths).map(|(column, width)| match width {
-            Some(width) if column.is_elastic => width.saturating_sub(NARROWEST),
+        self.columns.iter().zip(widths).map(|(column, width)| match (width, column.least) {
+            (Some(width), Some(least)) => width.saturating_sub(least),
             _ => 0,
         })
     }
@@ -193,7 +191,7 @@ mod tests {
             Column::left("KEY"),
             Column::right("ATTEMPT"),
             Column::left("SCOPE").optional(2),
-            Column::left("ROUTE").elastic(),
+            Column::left("ROUTE").at_least(12),
         ]);
         table.row([
             "3fc82ec1".into(),

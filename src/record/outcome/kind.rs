@@ -27,9 +27,9 @@ pub enum NotRetained {
 }
 
 impl NotRetained {
-    /// The reason in a word or two, as the tables of stores have it: `too large`.
+    /// The reason in a word or two: `too large`.
     pub fn word(self) -> &'static str {
-        Kind::NotRetained(self).word().unwrap_or_default()
+        Kind::NotRetained(self).word().unwrap_or("unknown")
     }
 }
 
