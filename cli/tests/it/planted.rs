@@ -65,10 +65,16 @@ impl Site {
     }
 
     pub(crate) async fn abandoned(&self, name: &str) {
-        self.reserve(&self.request(self.key(name)).lease(SHORT)).await;
+        drop(self.cut_off(name).await);
+    }
+
+    /// An abandoned record, and the lease that its attempt had.
+    pub(crate) async fn cut_off(&self, name: &str) -> Lease {
+        let lease = self.reserve(&self.request(self.key(name)).lease(SHORT)).await;
         while self.state(name).await != Some(RecordState::Abandoned) {
             tokio::time::sleep(SHORT).await;
         }
+        lease
     }
 
     pub(crate) async fn failed(&self, name: &str) {
