@@ -22,6 +22,7 @@ const FORMS: &str = "the store is a URL: redis://HOST:PORT, rediss://…, redis+
 /// A layer over a store.
 pub(crate) struct Opened {
     pub(crate) layer: IdempotencyLayer<DynStore>,
+    pub(crate) store: DynStore,
     /// Whether it has a key for responses.
     pub(crate) has_encryption_key: bool,
 }
@@ -40,7 +41,8 @@ pub(crate) fn open(
     // Before the store, because a wrong file is found at once.
     let secret = secrets::secret(globals.secret_file.as_deref())?;
     let encryption = secrets::encryption_keys(&globals.encryption_key_files)?;
-    let mut layer = IdempotencyLayer::new(store(url, globals)?)
+    let store = store(url, globals)?;
+    let mut layer = IdempotencyLayer::new(store.clone())
         .namespace(namespace.unwrap_or_default())
         .store_timeout(globals.timeout);
     if let Some(secret) = secret {
@@ -50,7 +52,7 @@ pub(crate) fn open(
     if let Some(keys) = encryption {
         layer = layer.encrypt(if globals.accept_plain { keys.accept_plain() } else { keys });
     }
-    Ok(Opened { layer, has_encryption_key })
+    Ok(Opened { layer, store, has_encryption_key })
 }
 
 fn store(url: &str, globals: &Globals) -> Result<DynStore, Failure> {

@@ -15,6 +15,7 @@ const READER: &str = "reader";
 /// A command on a store.
 pub(crate) struct Session<'a> {
     pub(crate) layer: IdempotencyLayer<DynStore>,
+    pub(crate) store: DynStore,
     pub(crate) terminal: &'a mut Terminal,
     pub(crate) json: bool,
     /// Whether this command has a key for responses.
@@ -29,11 +30,11 @@ impl<'a> Session<'a> {
         command: &Command,
         terminal: &'a mut Terminal,
     ) -> Result<Self, Failure> {
-        let Opened { layer, has_encryption_key } =
+        let Opened { layer, store, has_encryption_key } =
             open(globals, command.url(), command.namespace())?;
         let by = globals.by.clone().or_else(|| std::env::var("USER").ok());
         let by = by.filter(|by| !by.is_empty());
-        Ok(Self { layer, terminal, json: globals.json, has_encryption_key, by })
+        Ok(Self { layer, store, terminal, json: globals.json, has_encryption_key, by })
     }
 
     /// An operator who changes nothing.
@@ -65,9 +66,10 @@ impl<'a> Session<'a> {
 impl<'a> Session<'a> {
     pub(crate) fn of(
         layer: IdempotencyLayer<DynStore>,
+        store: DynStore,
         terminal: &'a mut Terminal,
         json: bool,
     ) -> Self {
-        Self { layer, terminal, json, has_encryption_key: false, by: Some("alice".into()) }
+        Self { layer, store, terminal, json, has_encryption_key: false, by: Some("alice".into()) }
     }
 }

@@ -2,7 +2,7 @@
 
 use tower_idempotency::operate::{CheckItem, CheckResult};
 use tower_idempotency::store::operator::{ListFilter, ListRequest};
-use tower_idempotency::store::{StoreError, StoreErrorKind};
+use tower_idempotency::store::{Store as _, StoreError, StoreErrorKind};
 
 use crate::failure::{Failure, told};
 use crate::session::Session;
@@ -27,6 +27,8 @@ const OF_SERVICE: [&str; 15] = [
     "host",
     "rate limit",
 ];
+
+const WHY: &str = "each request with a key gets 503";
 
 pub(crate) async fn run(session: &mut Session<'_>) -> Result<(), Failure> {
     let items = checkup(session).await?;
@@ -53,17 +55,26 @@ async fn checkup(session: &Session<'_>) -> Result<Vec<CheckItem>, Failure> {
         Ok(checklist) => {
             items.extend(checklist.into_iter().filter(|item| !OF_SERVICE.contains(&item.name)));
         }
-        Err(error) => items.push(failed("operations", "each request with a key gets 503", &error)),
+        Err(error) => {
+            // What the server is may say why.
+            items.extend(session.store.check().await.unwrap_or_default());
+            items.retain(|item| item.result != CheckResult::NotApplicable);
+            items.push(failed("operations", WHY, &error));
+        }
     }
     items.push(operators(session).await?);
     Ok(items)
 }
 
 fn reached(pinged: Result<(), StoreError>) -> CheckItem {
-    let why = "each request with a key gets 503, unless the service is open in an outage";
     match pinged {
-        Ok(()) => CheckItem::new("reachable", true, "it replies", why, ""),
-        Err(error) => failed("reachable", why, &error),
+        Ok(()) => CheckItem::new("reachable", true, "it replies", WHY, ""),
+        Err(error) => match error.kind() {
+            StoreErrorKind::Unavailable | StoreErrorKind::Timeout => {
+                failed("reachable", WHY, &error)
+            }
+            _ => failed("set up", WHY, &error),
+        },
     }
 }
 

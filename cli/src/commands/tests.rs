@@ -19,7 +19,7 @@ use crate::terminal::tests::typed;
 #[path = "../../tests/it/planted.rs"]
 mod planted;
 
-use planted::{Site, response};
+use planted::Site;
 
 mod changes;
 mod looks;
@@ -54,7 +54,7 @@ async fn run_with(
     let (mut terminal, out, said) = typed(width, answers);
     let layer = IdempotencyLayer::new(site.store.clone());
     let layer = set(layer.namespace(command.namespace().unwrap_or_default()));
-    let mut session = Session::of(layer, &mut terminal, global.json);
+    let mut session = Session::of(layer, site.store.clone(), &mut terminal, global.json);
     let done = super::on_store(&command, &mut session).await;
     let code = match &done {
         Ok(()) => 0,
@@ -76,19 +76,9 @@ async fn asked(site: &Site, line: &str, answers: &str) -> Ran {
     run_with(site, line, 80, Some(answers), |layer| layer).await
 }
 
-/// A store with a record in each state, each a minute older than the next.
+/// A store with a record in each state, and a clock that stands still.
 async fn site() -> Site {
     let site = Site::on(DynStore::new(MemoryStore::new()));
-    site.abandoned("cut-off").await;
-    advance(Duration::from_secs(60)).await;
-    site.failed("failed").await;
-    advance(Duration::from_secs(60)).await;
-    site.in_flight("running").await;
-    advance(Duration::from_secs(61)).await;
-    site.succeeded("paid", &response(201, r#"{"paid":true}"#)).await;
-    advance(Duration::from_secs(1)).await;
-    let large = planted::not_retained(StatusCode::OK, NotRetained::TooLarge);
-    site.succeeded("large", &large).await;
-    advance(Duration::from_secs(10)).await;
+    site.every_state(|seconds| advance(Duration::from_secs(seconds))).await;
     site
 }

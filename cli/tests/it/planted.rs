@@ -93,13 +93,18 @@ impl Site {
         assert_eq!(done.unwrap(), Settlement::Applied);
     }
 
-    /// One record in each state, the oldest first.
-    pub(crate) async fn every_state(&self) {
+    /// One record in each state, the oldest first. `pass` lets so many seconds pass.
+    pub(crate) async fn every_state<F: Future<Output = ()>>(&self, pass: impl Fn(u64) -> F) {
         self.abandoned("cut-off").await;
+        pass(60).await;
         self.failed("failed").await;
+        pass(60).await;
         self.in_flight("running").await;
+        pass(61).await;
         self.succeeded("paid", &response(201, r#"{"paid":true}"#)).await;
+        pass(1).await;
         self.succeeded("large", &not_retained(StatusCode::OK, NotRetained::TooLarge)).await;
+        pass(10).await;
     }
 
     /// `None`: the key is free.

@@ -37,7 +37,9 @@ impl Ran {
 pub(crate) fn run(line: &str, variables: &[(&str, &str)]) -> Ran {
     let mut command = Command::new(PROGRAM);
     command.args(words(line)).stdin(Stdio::null());
-    VARIABLES.iter().for_each(|name| drop(command.env_remove(name)));
+    for name in VARIABLES {
+        command.env_remove(name);
+    }
     let output = command.envs(variables.iter().copied()).output().unwrap();
     Ran {
         code: output.status.code().expect("the program was not killed"),

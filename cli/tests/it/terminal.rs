@@ -75,8 +75,8 @@ impl Terminal {
     /// Waits for the end, and returns the exit code.
     fn ends(&mut self) -> u32 {
         let code = self.program.wait().unwrap().exit_code();
-        // The thread ends with the output, at the latest when the other side is closed.
-        while let Ok(bytes) = self.output.recv_timeout(Duration::from_millis(200)) {
+        // The output ends when the program has closed its side.
+        while let Ok(bytes) = self.output.recv_timeout(LONG) {
             self.take(&bytes);
         }
         code
