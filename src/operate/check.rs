@@ -9,7 +9,8 @@ use crate::layer::IdempotencyLayer;
 use crate::settings::least::SwitchedOff;
 use crate::settings::{Config, OnOutage};
 use crate::store::check::{
-    CLOCK, DURABILITY, EVICTION, OF_ITS_OWN, PERMISSIONS, Question, REPLICAS, SWEEP, TLS,
+    CLOCK, DEAD_CLIENTS, DURABILITY, EVICTION, OF_ITS_OWN, PERMISSIONS, Question, REPLICAS, SERVER,
+    SWEEP, TLS,
 };
 use crate::store::{CheckItem, CheckResult, Store, StoreError};
 
@@ -105,10 +106,12 @@ impl<St: Store> IdempotencyLayer<St> {
             new_keys(config, is_shared),
             store(is_shared),
             operations(config, slowest),
+            of_store(is_shared, &SERVER),
             of_store(is_shared, &CLOCK),
             of_store(is_shared, &DURABILITY),
             of_store(is_shared, &EVICTION),
             of_store(is_shared, &SWEEP),
+            of_store(is_shared, &DEAD_CLIENTS),
             of_store(is_shared, &TLS),
             Question::new(
                 "authentication",

@@ -110,6 +110,11 @@ pub(crate) fn swept(is_left: bool) -> CheckItem {
 
 const WRITERS: &str = "a writer of the store can delete a record, and so cause a second effect";
 
+pub(crate) const SERVER: Question = Question::new(
+    "server",
+    "a replica takes no writes, so new keys get 503, and an old version lacks what the store needs",
+    "name the primary in the URL of the store; use Redis 6.2, PostgreSQL 13 or a later version",
+);
 pub(crate) const CLOCK: Question = Question::new(
     "clock",
     "records expire by the clock of the store: when it is set right, they end early or late",
@@ -129,6 +134,11 @@ pub(crate) const SWEEP: Question = Question::new(
     "sweep",
     "expired rows fill the disk",
     "spawn `sweep_every` of the store in one process or in all",
+);
+pub(crate) const DEAD_CLIENTS: Question = Question::new(
+    "dead clients",
+    "a statement that waits for a lock waits on after its client is gone, and then takes effect",
+    "let the database look whether the client of a statement is still there",
 );
 pub(crate) const TLS: Question = Question::new(
     "TLS",

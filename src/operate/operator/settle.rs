@@ -12,7 +12,7 @@ use crate::record::key::ScopeDigest;
 use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 use crate::store::operator::{
     AuditEntry, Becomes, Cursor, Intervened, Intervention, ListFilter, ListRequest, OperatorAction,
-    RecordInfo, RecordState,
+    Progress, RecordInfo, RecordState,
 };
 use crate::store::{State, Store, StoreError, StoreErrorKind, Token};
 
@@ -102,6 +102,8 @@ pub struct Erased {
     pub left: u64,
     /// Where to go on. `None`: this was the last page.
     pub next: Option<Cursor>,
+    /// How far the store has come, if it reads all records to find those of the scope.
+    pub progress: Option<Progress>,
 }
 
 impl<St: Store> Operator<St> {
@@ -175,7 +177,7 @@ impl<St: Store> Operator<St> {
     ) -> Result<Erased, OperatorError> {
         let filter = ListFilter::new().scope(scope);
         let page = self.list(&ListRequest::new(filter).after(after)).await?;
-        let mut erased = Erased { next: page.next, ..Erased::default() };
+        let mut erased = Erased { next: page.next, progress: page.progress, ..Erased::default() };
         for record in page.records {
             match self.erase(&record, reason).await? {
                 Settled::Applied | Settled::AlreadyApplied => erased.records += 1,

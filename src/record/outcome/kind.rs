@@ -26,6 +26,13 @@ pub enum NotRetained {
     Unknown,
 }
 
+impl NotRetained {
+    /// The reason in a word or two: `too large`.
+    pub fn word(self) -> &'static str {
+        Kind::NotRetained(self).word().unwrap_or("unknown")
+    }
+}
+
 /// The kind of a stored body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -72,7 +79,6 @@ impl Kind {
     }
 
     /// `None` for a body that is stored as it is.
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn word(self) -> Option<&'static str> {
         KINDS.iter().find(|(kind, ..)| *kind == self).and_then(|(.., word)| *word)
     }

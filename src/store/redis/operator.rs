@@ -62,7 +62,7 @@ impl RedisStore {
             let (now, found) = match now {
                 Some((now, found)) if now.is_as_seen(seen) => (now, found),
                 now => {
-                    let is_known = |entry| audit::is_of(entry, &intervention.entry.id);
+                    let is_known = |entry: &Bytes| audit::is_of(entry, &intervention.entry.id);
                     return Ok(if entries.iter().any(is_known) {
                         Intervened::AlreadyApplied
                     } else {

@@ -24,12 +24,15 @@ async fn a_sound_store_passes_and_its_server_is_looked_at(kind: Kind) {
     let unseen = (!is_memory).then_some(CheckResult::Unseen);
     let of_server = [
         ("operations", passed),
+        ("server", passed.filter(|_| !is_memory)),
         ("clock", passed.filter(|_| !is_memory)),
         // The server of these tests stores nothing on its disk.
         ("durability", durability(kind)),
         // Only Redis evicts records, and only it deletes the expired ones by itself.
         ("eviction", passed.filter(|_| matches!(kind, Kind::Redis))),
         ("sweep", unseen.filter(|_| !matches!(kind, Kind::Redis))),
+        // Their settings are the defaults.
+        ("dead clients", unseen.filter(|_| !matches!(kind, Kind::Redis) && !is_file(kind))),
         // The servers of these tests are on this machine, and a file has no network.
         ("TLS", passed.filter(|_| !is_memory && !is_file(kind))),
         ("permissions", unseen),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::sqlx::postgres::PgConnectOptions;
+use ::sqlx::postgres::{PgConnectOptions, PgRow};
 use ::sqlx::{AssertSqlSafe, Connection as _, PgConnection, Row as _};
 use tokio::time::timeout;
 
@@ -11,7 +11,7 @@ use super::error::{store_error, unreached};
 use super::migration::Layout;
 use super::named::{Quoted, RIGHTS, not_connected, of_connection};
 use crate::store::check::{
-    CheckItem, DURABILITY, EVICTION, PERMISSIONS, REPLICAS, TLS, clock, swept,
+    CheckItem, DEAD_CLIENTS, DURABILITY, EVICTION, PERMISSIONS, REPLICAS, SERVER, TLS, clock, swept,
 };
 use crate::store::listener::{Protocol, speaks_other};
 use crate::store::{StoreError, StoreErrorKind};
@@ -52,12 +52,14 @@ impl PostgresStore {
             (false, false) => "off",
         };
         Ok(vec![
+            server(&row).map_err(store_error)?,
             clock::compare(Duration::from_micros(now.unsigned_abs())),
             DURABILITY
                 .remedy("set `synchronous_commit = on`")
                 .found(commit != "off", format!("synchronous_commit is {commit}")),
             EVICTION.not_applicable(),
             swept(is_left),
+            dead_clients(&row).map_err(store_error)?,
             TLS.remedy("set `sslmode=verify-full` (feature `postgres-tls-rustls`)")
                 .found(is_encrypted || is_local, tls),
             PERMISSIONS.remedy(GRANTS).unseen(),
@@ -116,6 +118,29 @@ impl PostgresStore {
         };
         Err(not_connected(failed, &options))
     }
+}
+
+fn server(row: &PgRow) -> Result<CheckItem, ::sqlx::Error> {
+    let version: &str = row.try_get("version")?;
+    let is_supported: bool = row.try_get("is_supported")?;
+    let is_standby: bool = row.try_get("is_standby")?;
+    let role = if is_standby { "a standby" } else { "the primary" };
+    Ok(SERVER.found(is_supported && !is_standby, format!("PostgreSQL {version}, {role}")))
+}
+
+/// Either setting is enough, and neither is needed where no lock is held for long.
+fn dead_clients(row: &PgRow) -> Result<CheckItem, ::sqlx::Error> {
+    let looks_every: &str = row.try_get("looks_every")?;
+    let lock_timeout: &str = row.try_get("lock_timeout")?;
+    let question = DEAD_CLIENTS.remedy(
+        "set `client_connection_check_interval` (PostgreSQL 14) or `lock_timeout` if locks are held \
+         for long",
+    );
+    let found = format!(
+        "client_connection_check_interval is {looks_every}, lock_timeout is {lock_timeout}"
+    );
+    let is_set = looks_every != "0" || lock_timeout != "0";
+    Ok(if is_set { question.found(true, found) } else { question.looked(&found) })
 }
 
 /// What listens in its place, if that is known.
