@@ -69,26 +69,16 @@
 //! # Watching it
 //!
 //! The layer logs through [`tracing`](https://docs.rs/tracing), with the first digits of the digest
-//! of a key. With the feature `metrics` it counts. [`IdempotencyLayer::inspect`] shows the record
-//! of one key.
+//! of a key. With the feature `metrics` it counts and measures. [`IdempotencyLayer::inspect`] shows
+//! the record of one key.
 //!
-//! Each guarded request ends with one event at the level `debug`. It also sets these fields of the
-//! span around it, if that span declares them as [`Empty`](https://docs.rs/tracing/0.1/tracing/field/struct.Empty.html):
+//! Each guarded request has one span at the level `debug`, and ends with one event. The guide
+//! [`operations`](guide::operations#watching-it) lists its fields, the metrics, and what
+//! [`on_event`](IdempotencyLayer::on_event) tells an audit log.
 //!
-//! | field | value |
-//! |---|---|
-//! | `idempotency.key` | the first digits of the digest of the key |
-//! | `idempotency.attempt` | the number of the attempt, if the handler ran |
-//! | `idempotency.outcome` | `executed`, `replayed`, `unguarded`, the code of a rejection, `conflict`, `error` or `panic` |
-//!
-//! | counter | labels |
-//! |---|---|
-//! | `idempotency_requests_total` | `result`: `executed`, `replayed`, `unguarded`, or the [code](Rejection::code) of a rejection |
-//! | `idempotency_attempts_total` | `previous`: `none`, `failed`, `abandoned` |
-//! | `idempotency_settled_total` | `operation`: `complete`, `fail`, `release`; `result`: `stored`, `lease_lost`, `retried` (in the background), `not_committed` |
-//! | `idempotency_retried_writes_total` | `operation` as above; `result`: `stored`, `lease_lost`, `given_up` |
-//! | `idempotency_leases_lost_total` | `cause`: `taken` by another attempt, `lapsed` because it could not be renewed |
-//! | `idempotency_store_errors_total` | `operation`: also `reserve`, `renew`, `wait_for_change`, `inspect`; `kind`: `unavailable`, `timeout`, `full`, `scope_full`, `configuration`, `corrupt`, `decrypt`, `rejected`, `conflict`, `transaction_lost` |
+//! `idempotency_store_errors_total` has these values of `kind`: `unavailable`, `timeout`, `full`,
+//! `scope_full`, `configuration`, `corrupt`, `decrypt`, `rejected`, `conflict`, `transaction_lost`,
+//! `unsupported`.
 //!
 //! A rising `previous="abandoned"` means processes that die or lose their store. `given_up` and
 //! `lease_lost` mean responses that were given and not stored. `rejected` means responses that were
@@ -133,7 +123,7 @@
 //! | `postgres-tls-rustls` | | TLS to PostgreSQL by rustls, with Mozilla's list of authorities |
 //! | `postgres-tls-rustls-native-roots` | | the same, with the authorities that the operating system trusts |
 //! | `sqlite` | | `SqliteStore`, and transaction mode on it: `Tx<Sqlite>`; SQLite is compiled in |
-//! | `metrics` | | counters through the [`metrics`](https://docs.rs/metrics) facade |
+//! | `metrics` | | counters, histograms and gauges through the [`metrics`](https://docs.rs/metrics) facade |
 //! | `grpc` | | rejections as gRPC statuses, and responses judged by their `grpc-status`: see [`grpc`] |
 //! | `strict-keys` | | keys that must be RFC 9651 Strings; the profile `ietf` |
 //! | `canonical` | | `CanonicalBody`: fingerprints over what a JSON, form or multipart body says |

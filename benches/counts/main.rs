@@ -21,6 +21,7 @@ mod server;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;
+mod told;
 
 use load::{Keys, Load};
 use measure::Tools;

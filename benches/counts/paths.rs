@@ -18,6 +18,9 @@ impl Path {
     }
 }
 
+/// With all that can be told of a request.
+const ALL: &str = "memory with spans, metrics and events";
+
 const KIB: usize = 1 << 10;
 
 pub(crate) fn all() -> Vec<Path> {
@@ -44,6 +47,7 @@ pub(crate) fn all() -> Vec<Path> {
     vec![
         path("no key", "memory", "from_fn", Keys::None, 1),
         memory("memory, first", first),
+        path("memory, first, all told", ALL, "memory by hand", first, 1),
         memory("memory, replay", replay),
         request("memory, request of 16 KiB, first", 16 * KIB),
         request("memory, request of 256 KiB, first", 256 * KIB),

@@ -11,7 +11,7 @@ use tower_idempotency::{MemoryStore, RedisStore};
 
 use super::counters::counts;
 use super::http_server::{bare, layer};
-use super::limit;
+use super::{limit, told};
 
 /// The counts when each request came in, since the last report.
 static MARKS: Mutex<Vec<[u64; 4]>> = Mutex::new(Vec::new());
@@ -52,6 +52,10 @@ async fn app(stack: &str, url: &str) -> Router {
         "from_fn" => bare().layer(from_fn(|request, next: Next| next.run(request))),
         // The whole load uses one scope.
         "memory" => bare().layer(layer(MemoryStore::new().scope_share(100))),
+        // Named by what is told.
+        told if told.starts_with("memory with ") => {
+            bare().layer(told::install(told, layer(MemoryStore::new().scope_share(100))))
+        }
         "redis" => bare().layer(layer(RedisStore::open(url).unwrap())),
         "memory by hand" => limit::memory(),
         "redis by hand" => limit::redis(url).await,

@@ -19,67 +19,11 @@
 //! # }
 //! ```
 //!
-//! # The table
-//!
-//! One row for each key, in columns that a person can read. Find it by the first digits of the
-//! digest in the logs:
-//!
-//! ```text
-//! SELECT * FROM idempotency_records WHERE encode(key, 'hex') LIKE '3fc82ec1%';
-//! SELECT status, count(*) FROM idempotency_records WHERE expires_at > now() GROUP BY status;
-//! ```
-//!
-//! Headers and trailers are the bytes of lines `name: value`. In a database in UTF8 or LATIN1,
-//! `convert_from(response_headers, 'LATIN1')` shows them. In others,
-//! `encode(response_headers, 'escape')` does.
-//!
-//! A `pending` row whose `lease_until` is over is abandoned. An expired row counts as absent, and
-//! [`sweep_every`](PostgresStore::sweep_every) deletes it. [`migrate`](PostgresStore::migrate)
-//! makes the table, and adds the columns that one of layout 2 lacks.
-//! [`migration`](PostgresStore::migration) is its text, if you have all migrations in one place.
-//!
-//! Layout 1, in which the headers were text, is rejected by `migrate`. No release of this crate has
-//! made it: drop such a table, or use another one.
-//!
-//! The role of the service needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the table, and
-//! `USAGE` on its schema. The role that runs `migrate` needs `CREATE` on the schema, and on the
-//! database if it makes the schema.
+#![doc = include_str!("postgres/table.md")]
 //!
 #![doc = include_str!("postgres/operators.md")]
 //!
-//! # The pool
-//!
-//! An operation takes a connection for the time of one round trip, so a few of them serve many
-//! requests. The driver pings the server whenever a connection returns to the pool. So after an
-//! operation that ended cleanly, the store leaves the connection out of the pool for its next
-//! operation. It returns a connection after 10 ms without one, at once if the pool has no other
-//! connection, and after 20 ms of use on a pool without another one. A pool that is closed gets its
-//! connections within 10 ms. Connections on which a handler has run always return to the pool,
-//! because the hooks of the pool may reset their sessions.
-//!
-//! These settings of the pool matter:
-//!
-//! - `acquire_timeout` counts only below [that of the store](PostgresStore::acquire_timeout), which
-//!   is half of the layer's store timeout.
-//! - `test_before_acquire` is on by default, and costs a round trip for each use of the pool. The
-//!   store does not need it: what is sent on a connection that turns out to be lost is sent again on one
-//!   that was tested.
-//! - A statement that waits for a lock holds its connection until the server replies, at most 30 s.
-//!   Within 30 s of a lock, and in transaction mode for the handler's statements, a process has at
-//!   most 2 connections more than its pool. In lease mode a longer lock adds up to one pool every
-//!   30 s unless `lock_timeout` is set: see [`guide::pools`](crate::guide::pools#locks).
-//! - Behind a pooler that hands out connections by transaction,
-//!   [`persistent(false)`](PostgresStore::persistent) is needed before `PgBouncer` 1.21 or without
-//!   `max_prepared_statements`.
-//!
-//! # What it promises
-//!
-//! A server that takes no writes (a standby, `default_transaction_read_only`, a full disk) still
-//! serves what is stored: replays, mismatches and keys in flight. New operations get 503.
-//!
-//! Acknowledged writes survive a crash of the server, with `synchronous_commit` on, as it is by
-//! default. With asynchronous replication a failover may lose a reservation that was acknowledged,
-//! and an operation can then run a second time.
+#![doc = include_str!("postgres/pool.md")]
 
 use std::fmt;
 use std::sync::Arc;

@@ -9,30 +9,7 @@
 //! are in a second. Each operation is one statement, so one that is cut off leaves no transaction
 //! behind.
 //!
-//! # Several processes
-//!
-//! Within a process, writes run in the order in which they came. Between processes SQLite has no
-//! order: a statement that finds the file taken gets `SQLITE_BUSY`. The store then sends it again
-//! after a random pause of 0.5 to 2 ms, until shortly before the layer's
-//! [store timeout](crate::IdempotencyLayer::store_timeout). That is safe because a statement that
-//! got BUSY was not carried out. It covers `BEGIN IMMEDIATE`, `COMMIT`, each statement of lease
-//! mode, the sweeper and [`migrate`](SqliteStore::migrate). It covers reads too, which wait for a
-//! process that recovers the file after a crash.
-//!
-//! A process that writes without a break leaves the file free for 6 ms after each 100 ms, or after
-//! each transaction that takes longer. So an operation that is first in its process waits for the
-//! file for some 100 ms, or one transaction, for each other process. The gaps cost a busy process
-//! up to 6 % of its writes.
-//!
-//! Other programs that hold the right to write (`VACUUM`, a long transaction,
-//! `wal_checkpoint(TRUNCATE)` while a reader is slow) are waited for in the same way. An automatic
-//! checkpoint does not stop anyone.
-//!
-//! # A full disk
-//!
-//! When the disk is full, what is stored is served, and a new key gets 503. A response cannot be
-//! stored, and its write is retried. If the process ends before there is space, the operation runs
-//! again, in doubt.
+#![doc = include_str!("sqlite/processes.md")]
 //!
 //! # Times and records
 //!

@@ -1,38 +1,37 @@
 //! What an operator sees: counters without keys, and the words for the state of an attempt.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use http::StatusCode;
+use axum::Router;
+use axum::body::Body;
+use axum::routing::post as to_post;
+use http::{Request, StatusCode};
 use metrics::Key;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use tower::ServiceExt;
 use tower_idempotency::store::{DynStore, State, StoreErrorKind};
 use tower_idempotency::{IdempotencyKey, InFlight, OnOutage, Scope};
 
 use crate::support::{
-    Effects, Fault, Operation, Scripted, Server, app, counting, layer, layer_over,
-    layers_of_two_processes, post, store,
+    Effects, Fault, Gate, Operation, Scripted, Server, TestLayer, app, counting, layer, layer_over,
+    layers_of_two_processes, patiently, post, store,
 };
 
-/// As the crate's first page lists them.
-const COUNTERS: [&str; 6] = [
-    "idempotency_requests_total",
-    "idempotency_attempts_total",
-    "idempotency_settled_total",
-    "idempotency_retried_writes_total",
-    "idempotency_leases_lost_total",
-    "idempotency_store_errors_total",
-];
-
-/// Runs `scene` on a runtime of its own and tells what was counted meanwhile, by name and labels.
-fn counted(scene: impl AsyncFnOnce()) -> BTreeMap<String, u64> {
+/// Runs `scene` on a runtime of its own and tells what was recorded meanwhile, by name and labels.
+fn recorded(scene: impl AsyncFnOnce()) -> BTreeMap<String, DebugValue> {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     metrics::with_local_recorder(&recorder, || runtime.block_on(scene()));
     let snapshot = snapshotter.snapshot().into_vec();
-    let counters = snapshot.into_iter().filter_map(|(key, _, _, value)| match value {
-        DebugValue::Counter(count) => Some((series(key.key()), count)),
+    snapshot.into_iter().map(|(key, _, _, value)| (series(key.key()), value)).collect()
+}
+
+/// The counters of it.
+fn counted(scene: impl AsyncFnOnce()) -> BTreeMap<String, u64> {
+    let counters = recorded(scene).into_iter().filter_map(|(name, value)| match value {
+        DebugValue::Counter(count) => Some((name, count)),
         DebugValue::Gauge(_) | DebugValue::Histogram(_) => None,
     });
     counters.collect()
@@ -44,23 +43,143 @@ fn series(key: &Key) -> String {
     format!("{} {}", key.name(), labels.collect::<Vec<_>>().join(" ")).trim_end().to_owned()
 }
 
-/// A counter without a description is shown without its meaning.
+/// The names in the guide `operations`.
+fn documented() -> BTreeSet<&'static str> {
+    const GUIDE: &str = include_str!("../../../src/guide/operations.md");
+    let tables = GUIDE.split("## Metrics").nth(1).unwrap().split("Set an alarm").next().unwrap();
+    tables.split('`').filter(|word| word.starts_with("idempotency_")).collect()
+}
+
+/// A metric without a description is shown without its meaning.
 #[test]
-fn every_counter_is_described() {
+fn every_documented_metric_is_described_with_its_unit() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
+    let names = documented();
+    assert_eq!(names.len(), 16, "{names:?}");
     metrics::with_local_recorder(&recorder, || {
         let layer = layer();
-        for name in COUNTERS {
+        // A description without a value is not in the snapshot, and it belongs to one kind.
+        for name in names.iter().copied() {
             metrics::counter!(name).increment(1);
+            metrics::gauge!(name).set(1.0);
+            metrics::histogram!(name).record(1.0);
         }
         drop(layer);
     });
-    for (key, unit, description, _) in snapshotter.snapshot().into_vec() {
-        let name = key.key().name().to_owned();
-        assert_eq!(unit, Some(metrics::Unit::Count), "{name}");
-        assert!(description.is_some(), "{name}");
+    let described = snapshotter.snapshot().into_vec().into_iter();
+    let described = described.filter(|(_, _, description, _)| description.is_some());
+    let units: BTreeMap<_, _> =
+        described.map(|(key, unit, _, _)| (key.key().name().to_owned(), unit.unwrap())).collect();
+    assert_eq!(units.keys().map(String::as_str).collect::<BTreeSet<_>>(), names);
+    for (name, unit) in units {
+        let is_in = |suffix: &str| name.ends_with(suffix);
+        let expected = match name.as_str() {
+            _ if is_in("_seconds") => metrics::Unit::Seconds,
+            _ if is_in("_bytes") => metrics::Unit::Bytes,
+            _ => metrics::Unit::Count,
+        };
+        assert_eq!(unit, expected, "{name}");
     }
+}
+
+/// How many values each histogram has.
+fn measured(recorded: &BTreeMap<String, DebugValue>) -> BTreeMap<&str, usize> {
+    let histograms = recorded.iter().filter_map(|(name, value)| match value {
+        DebugValue::Histogram(values) => Some((name.as_str(), values.len())),
+        DebugValue::Counter(_) | DebugValue::Gauge(_) => None,
+    });
+    histograms.collect()
+}
+
+/// Sends a request to a route of which the label has the template.
+fn pay(router: &Router) -> impl Future<Output = StatusCode> + use<> {
+    let request = Request::post("/payments/7").header("idempotency-key", "order-1001");
+    let response = router.clone().oneshot(request.body(Body::empty()).unwrap());
+    async move { response.await.unwrap().status() }
+}
+
+/// A request runs, another one waits for it, and a third is another request under the key.
+async fn scene(layer: TestLayer) {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let handler = move || {
+        let gate = held.clone();
+        async move { gate.passed().await }
+    };
+    let layer = layer.in_flight(InFlight::Wait(Duration::from_mins(1)));
+    let router = Router::new().route("/payments/{id}", to_post(handler)).route_layer(layer.clone());
+    let mut first = tokio_test::task::spawn(pay(&router));
+    let mut second = tokio_test::task::spawn(pay(&router));
+    assert!(first.poll().is_pending() && second.poll().is_pending());
+    let operator = layer.operator("test").unwrap();
+    let mut report = tokio_test::task::spawn(operator.report_every(Duration::from_mins(1)));
+    // It counts the shards of the store in several turns.
+    for _ in 0..1000 {
+        assert!(report.poll().is_pending());
+    }
+    gate.open();
+    assert_eq!(patiently(first).await, StatusCode::OK);
+    assert_eq!(patiently(second).await, StatusCode::OK);
+    patiently(layer.shutdown()).await;
+    patiently(report).await;
+}
+
+fn names<'a>(recorded: &'a BTreeMap<String, DebugValue>, name: &str) -> Vec<&'a str> {
+    recorded.keys().map(String::as_str).filter(|series| series.starts_with(name)).collect()
+}
+
+#[test]
+fn handlers_waits_and_operations_of_the_store_are_measured() {
+    let recorded = recorded(async || scene(layer()).await);
+    let expected = [
+        ("idempotency_handler_seconds", 1),
+        ("idempotency_store_seconds operation=complete", 1),
+        ("idempotency_store_seconds operation=reserve", 1),
+        ("idempotency_wait_seconds", 1),
+    ];
+    assert_eq!(measured(&recorded), BTreeMap::from(expected));
+}
+
+#[test]
+fn the_gauges_say_what_runs_what_waits_and_what_is_in_the_store() {
+    let recorded = recorded(async || scene(layer()).await);
+    let gauge = |name: &str| match recorded.get(name) {
+        Some(DebugValue::Gauge(value)) => Some(value.into_inner()),
+        _ => None,
+    };
+    assert_eq!(gauge("idempotency_in_flight"), Some(1.0));
+    assert_eq!(gauge("idempotency_waiting"), Some(1.0));
+    assert_eq!(gauge("idempotency_records state=in-flight"), Some(1.0));
+    assert_eq!(gauge("idempotency_in_doubt"), Some(0.0));
+    assert_eq!(gauge("idempotency_oldest_abandoned_seconds"), Some(0.0));
+    assert_eq!(names(&recorded, "idempotency_record_bytes").len(), 5);
+}
+
+#[test]
+fn a_store_that_cannot_count_is_asked_once_and_the_process_has_its_gauges() {
+    let recorded = recorded(async || {
+        // It does not pass these requests on.
+        let layer = layer_over(DynStore::new(Scripted::over(store())));
+        let report = layer.operator("test").unwrap().report_every(Duration::from_millis(10));
+        let rounds = tokio::time::timeout(Duration::from_millis(100), report);
+        assert!(rounds.await.is_err(), "it goes on");
+    });
+    let errors = "idempotency_store_errors_total operation=stats kind=unsupported";
+    assert!(matches!(recorded.get(errors), Some(DebugValue::Counter(1))), "{recorded:?}");
+    assert!(recorded.contains_key("idempotency_in_flight"));
+    assert!(names(&recorded, "idempotency_records").is_empty());
+}
+
+#[cfg(feature = "axum")]
+#[test]
+fn the_metrics_of_labelled_records_have_the_namespace_and_the_route() {
+    let labelled = layer().namespace("payments").label_records();
+    let recorded = recorded(async || scene(labelled).await);
+    let labels = " namespace=payments route=POST /payments/{id}";
+    let of_route = recorded.keys().filter(|series| series.ends_with(labels)).count();
+    // Two results of requests, an attempt, the end of one, and four histograms.
+    assert_eq!(of_route, 8, "{recorded:#?}");
 }
 
 fn expect(counted: &BTreeMap<String, u64>, expected: &[(&str, u64)]) {
