@@ -9,8 +9,8 @@ use super::{Attempt, Pending, START, Start};
 use crate::record::frame::DecodeError;
 use crate::record::key::StorageKey;
 use crate::record::outcome;
-use crate::store::operator::{RecordInfo, RecordState};
 use crate::store::RecordStatus;
+use crate::store::operator::{RecordInfo, RecordState};
 
 /// A record as operators ask for it, apart from its remaining time.
 pub(in crate::store::redis) struct Glance {
