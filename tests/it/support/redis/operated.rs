@@ -61,7 +61,7 @@ pub(crate) fn change(
     Intervention::new(seen.clone(), becomes, entry, STAYS)
 }
 
-pub(crate) async fn applied(store: &RedisStore, intervention: &Intervention) {
+pub(crate) async fn carried_out(store: &RedisStore, intervention: &Intervention) {
     let intervened = store.intervene(intervention).await.unwrap();
     assert!(matches!(intervened, Intervened::Applied), "{intervened:?}");
 }
