@@ -14,7 +14,7 @@ use redis::{ConnectionInfo, ErrorKind, RedisResult, ServerErrorKind, Value};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::address::Address;
-use super::commands::Commands;
+use super::commands::{Commands, last};
 use super::error::unreached;
 use super::place::Place;
 use super::server::{Endpoint, PAUSE, Server};
@@ -75,17 +75,29 @@ impl Cluster {
         self.0.setting.in_time(self.route(commands)).await
     }
 
-    /// The server that has a slot, and all slots that it has.
+    /// The server that has a slot, and all slots that it has, as it says itself: the map may be out
+    /// of date.
     pub(super) async fn part_with(&self, slot: u16) -> RedisResult<(Address, SlotSet)> {
         let place = || Place::cluster(&self.0.seeds);
-        let server = self.0.setting.to_reach(place, self.reach(Some(slot))).await?;
-        let mut slots = SlotSet::none();
-        for range in lock(&self.0.map).iter() {
-            if range.port == server.port && range.host == server.host {
-                slots.add(range.first..=range.last);
+        let found = async {
+            let mut server = self.0.setting.to_reach(place, self.reach(Some(slot))).await?;
+            loop {
+                let question = Commands::of(&[&[b"CLUSTER", b"SLOTS"]]);
+                let map = self.0.server(&server).send(&question).await.and_then(last)?;
+                let mut own = SlotSet::none();
+                for slots in slots::read(map, &server.host)? {
+                    if slots.port == server.port && slots.host == server.host {
+                        own.add(slots.first..=slots.last);
+                    }
+                }
+                if own.contains(slot) {
+                    return Ok((server, own));
+                }
+                self.0.doubt(&server);
+                server = self.owner_later(Some(slot)).await?;
             }
-        }
-        Ok((server, slots))
+        };
+        self.0.setting.in_time(found).await
     }
 
     /// Sends commands to one server. What it does not serve is an error among the replies, and a

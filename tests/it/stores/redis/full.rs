@@ -11,6 +11,7 @@ use http_body_util::BodyExt;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, Pipeline, RedisFuture, Value};
 use tower::ServiceExt;
+use tower_idempotency::store::operator::ListFilter;
 use tower_idempotency::store::{
     Lease, NotRetained, Outcome, Reservation, Settlement, State, Store, StoreError, StoreErrorKind,
     StoredBody,
@@ -18,6 +19,7 @@ use tower_idempotency::store::{
 use tower_idempotency::{IdempotencyLayer, OnOutage, RedisStore, Scope};
 
 use crate::support::patiently;
+use crate::support::redis::operated::{Pages, carried_out, failed, release, respond, seen};
 use crate::support::redis::traffic::{RETENTION, request, response};
 use crate::support::redis::{Cluster, RedisServer, SentinelGroup};
 
@@ -238,6 +240,37 @@ async fn every_attempt_is_ended_at_maxmemory<S: Servers>() {
     assert!(matches!(state(&put_back).await, Some(State::Failed(Some(_)))));
 }
 
+/// The script writes its audit entry too.
+async fn an_operator_intervenes_at_maxmemory<S: Servers>() {
+    let servers = S::start();
+    let store = RedisStore::open(&servers.url()).unwrap();
+    let mut found = Vec::new();
+    for key in ["released", "small", "large", "again"] {
+        let key = failed(&store, key).await.unwrap();
+        found.push(seen(&store, &key).await);
+    }
+    let [released, small, large, again] = &found[..] else { panic!("four records") };
+    carried_out(&store, &respond(again, 1, &bare())).await;
+    let again = seen(&store, &again.key).await;
+
+    servers.leave(0);
+    carried_out(&store, &release(released, 1)).await;
+    carried_out(&store, &respond(small, 1, &response("small"))).await;
+    carried_out(&store, &respond(&again, 2, &response("small"))).await;
+    let rejected = store.intervene(&respond(large, 1, &response(vec![b'x'; LARGE]))).await;
+    assert_eq!(rejected.unwrap_err().kind(), StoreErrorKind::Full);
+    assert!(seen(&store, &large.key).await.is_as_seen(large));
+    assert_eq!(store.show(&large.key).await.unwrap().history, []);
+
+    for (key, entries) in [(released.key, 1), (small.key, 1), (again.key, 2)] {
+        assert_eq!(store.show(&key).await.unwrap().history.len(), entries);
+    }
+    assert!(store.inspect(&released.key).await.unwrap().is_none());
+    let records = Pages::of(&store, ListFilter::new(), 2).all().await;
+    let successes = records.iter().filter(|info| info.state.word() == "success").count();
+    assert_eq!((records.len(), successes), (3, 2));
+}
+
 macro_rules! on_each {
     ($($name:ident)*) => {
         on_each!(@ one_server RedisServer $($name)*);
@@ -260,6 +293,7 @@ on_each! {
     a_full_server_opens_nothing
     a_response_that_does_not_fit_is_not_retained_and_does_not_run_again
     every_attempt_is_ended_at_maxmemory
+    an_operator_intervenes_at_maxmemory
 }
 
 /// As a server whose policy evicts records would.

@@ -19,6 +19,8 @@ mod lost_replies;
 #[cfg(feature = "conformance")]
 mod no_writes;
 #[cfg(feature = "conformance")]
+mod operators;
+#[cfg(feature = "conformance")]
 mod patience;
 mod rejected;
 #[cfg(feature = "conformance")]

@@ -1,5 +1,6 @@
 //! The Redis store on a group of servers under Sentinel.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,13 +8,15 @@ use std::time::{Duration, Instant};
 
 use redis::RedisConnectionInfo;
 use tower_idempotency::RedisStore;
+use tower_idempotency::store::operator::{ListFilter, StateFilter};
 use tower_idempotency::store::{Store, conformance};
 
 use crate::support::patiently;
 use crate::support::redis::fake::{Fake, fine};
+use crate::support::redis::operated::{Pages, carried_out, failed, respond, seen};
 use crate::support::redis::traffic::{
-    Account, BACK, BOUND, IMPATIENT, PATIENT, Runtime, Traffic, execute, request, served, stored,
-    stored_body,
+    Account, BACK, BOUND, IMPATIENT, PATIENT, Runtime, Traffic, execute, request, response, served,
+    stored, stored_body,
 };
 use crate::support::redis::{SentinelGroup, is_before_7};
 
@@ -30,6 +33,7 @@ fn the_store_meets_the_contract_and_follows_the_primary() {
     let store = RedisStore::open(&group.url()).unwrap();
 
     runtime.block_on(conformance::run(&store, Duration::from_millis(500))).assert_success();
+    operators_find_what_was_there_before_a_failover(&runtime, &mut group, &store);
 
     fails_over(&runtime, &mut group, &store, ("killed", PATIENT), SentinelGroup::kill_primary);
     fails_over(&runtime, &mut group, &store, ("stopped", PATIENT), SentinelGroup::stop_primary);
@@ -40,6 +44,39 @@ fn the_store_meets_the_contract_and_follows_the_primary() {
     sentinels_that_are_gone_do_not_matter(&runtime, &group);
     a_group_that_is_gone_leaves_nothing_behind(&runtime, &mut group, &store);
     credentials_are_used(&runtime, &group);
+}
+
+fn operators_find_what_was_there_before_a_failover(
+    runtime: &Runtime,
+    group: &mut SentinelGroup,
+    store: &RedisStore,
+) {
+    let keys: BTreeSet<_> = runtime.block_on(async {
+        let mut keys = BTreeSet::new();
+        for number in 0..300 {
+            keys.insert(failed(store, &format!("operated-{number}")).await.unwrap());
+        }
+        keys
+    });
+    // The replicas have it all.
+    group.heal();
+    let mut pages = Pages::of(store, ListFilter::new().state(StateFilter::Failed), 20);
+    for _ in 0..4 {
+        assert!(runtime.block_on(pages.turn()).unwrap());
+    }
+    assert!(!keys.is_subset(&pages.keys()));
+    let primary = group.kill_primary();
+    group.moved_from(primary);
+    runtime.block_on(async { while served(HEALED, async || pages.turn().await).await {} });
+    assert!(keys.is_subset(&pages.keys()));
+
+    runtime.block_on(async {
+        let found = seen(store, keys.first().unwrap()).await;
+        carried_out(store, &respond(&found, 1, &response(vec![b'x'; 5000]))).await;
+        let shown = store.show(&found.key).await.unwrap();
+        assert_eq!((shown.record.unwrap().bytes, shown.history.len()), (5000, 1));
+    });
+    group.heal();
 }
 
 fn fails_over(

@@ -14,6 +14,8 @@ mod cluster;
 pub(crate) mod fake;
 #[allow(dead_code)]
 mod node;
+#[cfg(feature = "conformance")]
+pub(crate) mod operated;
 mod program;
 #[allow(dead_code)]
 mod sentinel;

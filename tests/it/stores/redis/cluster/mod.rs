@@ -15,6 +15,7 @@ use crate::support::redis::traffic::{
 use crate::support::redis::{Cluster, RedisServer, is_before_7, until};
 
 mod map;
+mod operators;
 
 /// How long after the loss of a primary there may be failures. The others find the loss after a
 /// second, and elect its replica in one or two. The rest is for a busy machine.
@@ -33,6 +34,7 @@ fn the_store_meets_the_contract_and_follows_the_slots() {
     servers_without_a_name_are_found_by_their_addresses(&runtime, &cluster);
     the_rights_that_the_documentation_names_are_enough(&runtime, &cluster);
     a_slot_may_move_under_a_record(&runtime, &cluster, &store);
+    operators::they_find_and_settle_records_on_all_servers(&runtime, &mut cluster, &store);
 
     fails_over(&runtime, &mut cluster, &store, ("killed", PATIENT), Cluster::kill_primary);
     fails_over(&runtime, &mut cluster, &store, ("stopped", PATIENT), Cluster::stop_primary);
