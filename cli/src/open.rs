@@ -100,8 +100,8 @@ fn postgres(url: &str, timeout: Duration) -> Result<PostgresStore, Failure> {
     Ok(PostgresStore::new(pool.connect_lazy_with(options)))
 }
 
-/// Not by `SqliteStore::open`, which makes the file and the table that it does not find. Here a wrong
-/// path must change nothing.
+/// `SqliteStore::open` makes a missing file and a missing table. Here a wrong path changes nothing,
+/// so the store gets a pool.
 fn sqlite(path: &Path, timeout: Duration) -> Result<SqliteStore, Failure> {
     if let Err(error) = std::fs::File::open(path) {
         return Err(Failure::file(path, &error));

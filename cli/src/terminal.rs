@@ -16,7 +16,7 @@ const NARROWEST: usize = 40;
 pub(crate) struct Terminal {
     out: Box<dyn Write>,
     errors: Box<dyn Write>,
-    /// `None`: there is no one to ask.
+    /// `None`: the user cannot be asked.
     answers: Option<Box<dyn BufRead>>,
     /// How wide a table may be.
     pub(crate) width: usize,
@@ -60,17 +60,17 @@ impl Terminal {
         self.out.flush()
     }
 
-    /// Says something beside the output. If no one listens, the command goes on.
+    /// Writes to the standard error. If that fails, the command goes on.
     pub(crate) fn say(&mut self, text: &str) {
         drop(writeln!(self.errors, "{text}"));
     }
 
-    /// Whether someone can be asked.
+    /// Whether the user can be asked.
     pub(crate) fn can_ask(&self) -> bool {
         self.answers.is_some()
     }
 
-    /// Asks a question. Everything but yes is no.
+    /// Asks a question. Only `y` and `yes` mean yes.
     pub(crate) fn ask(&mut self, question: &str) -> io::Result<bool> {
         let Some(answers) = &mut self.answers else { return Ok(false) };
         write!(self.errors, "{question} [y/N] ")?;
@@ -109,7 +109,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// What was written.
+    /// The bytes that a command has written.
     #[derive(Clone, Default)]
     pub(crate) struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -131,7 +131,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// A terminal of this width in which someone types `answers`. `None`: no one is there.
+    /// A terminal of this width. The user types `answers`; `None`: the user cannot be asked.
     pub(crate) fn typed(width: usize, answers: Option<&str>) -> (Terminal, Written, Written) {
         let (out, errors) = (Written::default(), Written::default());
         let answers = answers.map(|answers| Box::new(io::Cursor::new(answers.to_owned())) as _);
