@@ -61,7 +61,7 @@ fn store(url: &str, globals: &Globals) -> Result<DynStore, Failure> {
     let table = globals.table.as_deref().map(|name| identifier("--table", name)).transpose()?;
     match kind {
         Kind::Redis => {
-            let store = RedisStore::open(url).map_err(wrong)?;
+            let store = RedisStore::open(url).map_err(|error| wrong(&error))?;
             Ok(DynStore::new(match &globals.prefix {
                 Some(prefix) => store.prefix(prefix),
                 None => store,
@@ -120,8 +120,8 @@ fn identifier(option: &str, name: &str) -> Result<Identifier, Failure> {
     Identifier::new(name).map_err(|error| Failure::usage(format!("{option}: {error}")))
 }
 
-fn wrong(error: StoreError) -> Failure {
-    Failure::usage(format!("the URL of the store is wrong: {}", told(&error)))
+fn wrong(error: &StoreError) -> Failure {
+    Failure::usage(format!("the URL of the store is wrong: {}", told(error)))
 }
 
 /// Where the records are.

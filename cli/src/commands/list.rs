@@ -40,7 +40,7 @@ pub(crate) async fn run(args: &ListArgs, session: &mut Session<'_>) -> Result<()
     }
     if !session.json {
         sort(&mut records, args.order());
-        let lines = table(&records).lines(session.terminal.width, session.terminal.has_colours);
+        let lines = table(&records).lines(session.terminal.width, session.terminal.has_colours());
         session.terminal.print(&lines.join("\n"))?;
     }
     if list.has_more() {
