@@ -100,7 +100,7 @@ impl Plan<'_> {
     }
 }
 
-/// Without a terminal there is no one to ask.
+/// Without a terminal, no change is made without `--yes`.
 pub(crate) fn must_be_able_to_ask(session: &Session<'_>) -> Result<(), Failure> {
     if session.terminal.can_ask() {
         return Ok(());

@@ -14,7 +14,7 @@ use crate::terminal::Terminal;
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) code: u8,
-    /// `None`: there is no one to tell.
+    /// `None`: the reader of the output has gone.
     pub(crate) message: Option<String>,
 }
 

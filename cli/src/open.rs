@@ -61,7 +61,7 @@ fn store(url: &str, globals: &Globals) -> Result<DynStore, Failure> {
     let table = globals.table.as_deref().map(|name| identifier("--table", name)).transpose()?;
     match kind {
         Kind::Redis => {
-            let store = RedisStore::open(url).map_err(wrong)?;
+            let store = RedisStore::open(url).map_err(|error| wrong(&error))?;
             Ok(DynStore::new(match &globals.prefix {
                 Some(prefix) => store.prefix(prefix),
                 None => store,
@@ -100,8 +100,8 @@ fn postgres(url: &str, timeout: Duration) -> Result<PostgresStore, Failure> {
     Ok(PostgresStore::new(pool.connect_lazy_with(options)))
 }
 
-/// Not by `SqliteStore::open`, which makes the file and the table that it does not find. Here a wrong
-/// path must change nothing.
+/// `SqliteStore::open` makes a missing file and a missing table. Here a wrong path changes nothing,
+/// so the store gets a pool.
 fn sqlite(path: &Path, timeout: Duration) -> Result<SqliteStore, Failure> {
     if let Err(error) = std::fs::File::open(path) {
         return Err(Failure::file(path, &error));
@@ -120,8 +120,8 @@ fn identifier(option: &str, name: &str) -> Result<Identifier, Failure> {
     Identifier::new(name).map_err(|error| Failure::usage(format!("{option}: {error}")))
 }
 
-fn wrong(error: StoreError) -> Failure {
-    Failure::usage(format!("the URL of the store is wrong: {}", told(&error)))
+fn wrong(error: &StoreError) -> Failure {
+    Failure::usage(format!("the URL of the store is wrong: {}", told(error)))
 }
 
 /// Where the records are.

@@ -13,7 +13,7 @@ pub(crate) struct Reading {
 
 impl Reading {
     pub(crate) fn new(terminal: &Terminal) -> Self {
-        Self { bar: None, draws: terminal.draws_progress }
+        Self { bar: None, draws: terminal.draws_progress() }
     }
 
     /// Draws nothing.

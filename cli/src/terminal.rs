@@ -1,6 +1,6 @@
 //! What a command writes to and asks: the terminal, a pipe, or the buffers of a test.
 
-use std::io::{self, BufRead, IsTerminal as _, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 
@@ -14,67 +14,84 @@ const NARROWEST: usize = 40;
 
 /// Where a command writes, and whom it asks.
 pub(crate) struct Terminal {
-    out: Box<dyn Write>,
-    errors: Box<dyn Write>,
-    /// `None`: there is no one to ask.
+    out: Stream,
+    errors: Stream,
+    /// `None`: the user cannot be asked.
     answers: Option<Box<dyn BufRead>>,
     /// How wide a table may be.
     pub(crate) width: usize,
-    /// Whether the output is a terminal.
-    pub(crate) is_terminal: bool,
-    /// Whether the output has colours.
-    pub(crate) has_colours: bool,
-    errors_have_colours: bool,
-    /// Whether a progress bar can be drawn.
-    pub(crate) draws_progress: bool,
+}
+
+/// Standard output or standard error.
+struct Stream {
+    writer: Box<dyn Write>,
+    is_terminal: bool,
+    has_colours: bool,
+}
+
+impl Stream {
+    fn of_process(stream: impl Write + IsTerminal + 'static) -> Self {
+        let is_terminal = stream.is_terminal();
+        Self { writer: Box::new(stream), is_terminal, has_colours: is_terminal && wants_colours() }
+    }
 }
 
 impl Terminal {
     /// Standard input and output of this process.
     pub(crate) fn of_process() -> Self {
-        let is_terminal = io::stdout().is_terminal();
-        let errors_are_terminal = io::stderr().is_terminal();
-        let asks = io::stdin().is_terminal() && errors_are_terminal;
-        let wants_colours = wants_colours();
+        let out = Stream::of_process(io::stdout());
+        let errors = Stream::of_process(io::stderr());
+        let asks = io::stdin().is_terminal() && errors.is_terminal;
         Self {
-            out: Box::new(io::stdout()),
-            errors: Box::new(io::stderr()),
             answers: asks.then(|| Box::new(io::stdin().lock()) as _),
-            width: if is_terminal { width() } else { WIDTH },
-            is_terminal,
-            has_colours: is_terminal && wants_colours,
-            errors_have_colours: errors_are_terminal && wants_colours,
-            draws_progress: errors_are_terminal,
+            width: if out.is_terminal { width() } else { WIDTH },
+            out,
+            errors,
         }
+    }
+
+    /// Whether the output is a terminal.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.out.is_terminal
+    }
+
+    /// Whether the output has colours.
+    pub(crate) fn has_colours(&self) -> bool {
+        self.out.has_colours
+    }
+
+    /// Whether a progress bar can be drawn.
+    pub(crate) fn draws_progress(&self) -> bool {
+        self.errors.is_terminal
     }
 
     /// Writes lines to the output.
     pub(crate) fn print(&mut self, text: &str) -> io::Result<()> {
-        writeln!(self.out, "{text}")?;
-        self.out.flush()
+        writeln!(self.out.writer, "{text}")?;
+        self.out.writer.flush()
     }
 
     /// Writes the same bytes to the output.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.out.write_all(bytes)?;
-        self.out.flush()
+        self.out.writer.write_all(bytes)?;
+        self.out.writer.flush()
     }
 
-    /// Says something beside the output. If no one listens, the command goes on.
+    /// Writes to the standard error. If that fails, the command goes on.
     pub(crate) fn say(&mut self, text: &str) {
-        drop(writeln!(self.errors, "{text}"));
+        drop(writeln!(self.errors.writer, "{text}"));
     }
 
-    /// Whether someone can be asked.
+    /// Whether the user can be asked.
     pub(crate) fn can_ask(&self) -> bool {
         self.answers.is_some()
     }
 
-    /// Asks a question. Everything but yes is no.
+    /// Asks a question. Only `y` and `yes` mean yes.
     pub(crate) fn ask(&mut self, question: &str) -> io::Result<bool> {
         let Some(answers) = &mut self.answers else { return Ok(false) };
-        write!(self.errors, "{question} [y/N] ")?;
-        self.errors.flush()?;
+        write!(self.errors.writer, "{question} [y/N] ")?;
+        self.errors.writer.flush()?;
         let mut answer = String::new();
         answers.read_line(&mut answer)?;
         Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
@@ -82,7 +99,7 @@ impl Terminal {
 
     /// A text that must not be overlooked, for [`say`](Self::say).
     pub(crate) fn alarmed(&self, text: &str) -> String {
-        painted(text, AnsiColor::Red.on_default().bold(), self.errors_have_colours)
+        painted(text, AnsiColor::Red.on_default().bold(), self.errors.has_colours)
     }
 }
 
@@ -104,12 +121,13 @@ fn width() -> usize {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
 
-    /// What was written.
+    /// The bytes that a command has written.
     #[derive(Clone, Default)]
     pub(crate) struct Written(Arc<Mutex<Vec<u8>>>);
 
@@ -131,20 +149,16 @@ pub(crate) mod tests {
         }
     }
 
-    /// A terminal of this width in which someone types `answers`. `None`: no one is there.
+    /// A terminal of this width. The user types `answers`; `None`: the user cannot be asked.
     pub(crate) fn typed(width: usize, answers: Option<&str>) -> (Terminal, Written, Written) {
         let (out, errors) = (Written::default(), Written::default());
         let answers = answers.map(|answers| Box::new(io::Cursor::new(answers.to_owned())) as _);
-        let terminal = Terminal {
-            out: Box::new(out.clone()),
-            errors: Box::new(errors.clone()),
-            answers,
-            width,
+        let stream = |written: &Written| Stream {
+            writer: Box::new(written.clone()),
             is_terminal: false,
             has_colours: false,
-            errors_have_colours: false,
-            draws_progress: false,
         };
+        let terminal = Terminal { out: stream(&out), errors: stream(&errors), answers, width };
         (terminal, out, errors)
     }
 

@@ -36,7 +36,7 @@ pub(crate) async fn run(session: &mut Session<'_>) -> Result<(), Failure> {
     let text = if session.json {
         line(&CheckupJson::from(items.as_slice()))?
     } else {
-        lines(&items, terminal.width, terminal.has_colours).join("\n")
+        lines(&items, terminal.width, terminal.has_colours()).join("\n")
     };
     terminal.print(&text)?;
     match items.iter().filter(|item| item.result == CheckResult::Open).count() {

@@ -73,7 +73,7 @@ fn plan<'a>(args: &'a EraseArgs, object: &'static str, then: &str) -> Plan<'a> {
     Plan {
         action: "erase",
         object,
-        becomes: "no record: what is known of the operation is forgotten".into(),
+        becomes: "no record: the store forgets the operation".into(),
         consequences: vec![then.into()],
         write: &args.write,
     }

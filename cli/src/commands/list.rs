@@ -15,6 +15,9 @@ use crate::session::Session;
 use crate::view::json::{RecordJson, line};
 use crate::view::record::table;
 
+/// A store with damaged records returns pages without them. Shorter pages would take longer.
+const SHORTEST_PAGE: u32 = 100;
+
 pub(crate) async fn run(args: &ListArgs, session: &mut Session<'_>) -> Result<(), Failure> {
     let operator = session.reader()?;
     let mut reading = Reading::new(session.terminal);
@@ -37,7 +40,7 @@ pub(crate) async fn run(args: &ListArgs, session: &mut Session<'_>) -> Result<()
     }
     if !session.json {
         sort(&mut records, args.order());
-        let lines = table(&records).lines(session.terminal.width, session.terminal.has_colours);
+        let lines = table(&records).lines(session.terminal.width, session.terminal.has_colours());
         session.terminal.print(&lines.join("\n"))?;
     }
     if list.has_more() {
@@ -70,7 +73,8 @@ impl List {
     }
 
     fn of(args: &ListArgs, filter: ListFilter) -> Self {
-        let request = ListRequest::new(filter).order(args.order()).limit(args.limit);
+        let page = args.limit.max(SHORTEST_PAGE);
+        let request = ListRequest::new(filter).order(args.order()).limit(page);
         Self { request, left: args.limit as usize, is_over: false }
     }
 

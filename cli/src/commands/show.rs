@@ -13,7 +13,7 @@ pub(crate) async fn run(args: &KeyArgs, session: &mut Session<'_>) -> Result<(),
     let text = if session.json {
         line(&ShownJson::new(key, &shown))?
     } else {
-        lines(key, &shown, terminal.width, terminal.has_colours).join("\n")
+        lines(key, &shown, terminal.width, terminal.has_colours()).join("\n")
     };
     Ok(terminal.print(&text)?)
 }

@@ -19,7 +19,7 @@ pub(crate) async fn run(session: &mut Session<'_>) -> Result<(), Failure> {
     let text = if session.json {
         line(&StatsJson::from(&stats))?
     } else {
-        table(&stats).lines(terminal.width, terminal.has_colours).join("\n")
+        table(&stats).lines(terminal.width, terminal.has_colours()).join("\n")
     };
     Ok(terminal.print(&text)?)
 }

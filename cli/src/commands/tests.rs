@@ -1,4 +1,4 @@
-//! The commands on a store in memory, with a clock that stands still.
+//! The commands on a store in memory. The clock is paused.
 
 #![allow(clippy::unwrap_used)]
 
@@ -71,12 +71,12 @@ async fn run(site: &Site, line: &str) -> Ran {
     run_with(site, line, 80, None, |layer| layer).await
 }
 
-/// Runs a command with a terminal on which someone types these answers.
+/// Runs a command on a terminal. The user types this.
 async fn asked(site: &Site, line: &str, answers: &str) -> Ran {
     run_with(site, line, 80, Some(answers), |layer| layer).await
 }
 
-/// A store with a record in each state, and a clock that stands still.
+/// A store with a record in each state. The clock is paused.
 async fn site() -> Site {
     let site = Site::on(DynStore::new(MemoryStore::new()));
     site.every_state(|seconds| advance(Duration::from_secs(seconds))).await;

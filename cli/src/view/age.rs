@@ -29,7 +29,7 @@ pub(crate) fn size(bytes: u64) -> String {
     let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
     match units.into_iter().find(|(bits, _)| bytes >> bits > 0) {
         Some((bits, unit)) => {
-            let tenths = u128::from(bytes) * 10 >> bits;
+            let tenths = (u128::from(bytes) * 10) >> bits;
             format!("{}.{} {unit}", tenths / 10, tenths % 10)
         }
         None => format!("{bytes} B"),

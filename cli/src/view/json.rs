@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tower_idempotency::operate::{CheckItem, CheckResult, Settled, ShownRecord};
-use tower_idempotency::store::StorageKey;
 use tower_idempotency::store::operator::{AuditEntry, RecordInfo, RecordState, StateStats, Stats};
+use tower_idempotency::store::{NotRetained, ScopeDigest, StorageKey};
 
 use super::age::time;
 use super::clean::clean_json;
@@ -52,12 +52,12 @@ impl From<&RecordInfo> for RecordJson {
             state: record.state.word(),
             in_doubt: record.is_in_doubt(),
             status: status.map(|status| status.as_u16()),
-            not_retained: not_retained.map(|reason| reason.word()),
+            not_retained: not_retained.map(NotRetained::word),
             packed,
             attempt: record.attempt,
             namespace: record.label.as_ref().map(|label| label.namespace.clone()),
             route: record.label.as_ref().map(|label| label.route.clone()),
-            scope: record.scope.map(|scope| scope.to_hex()),
+            scope: record.scope.map(ScopeDigest::to_hex),
             reserved_ago_ms: millis(record.reserved_ago),
             changed_ago_ms: millis(record.changed_ago),
             expires_in_ms: millis(record.expires_in),
@@ -161,18 +161,18 @@ struct StateJson {
 
 impl From<&Stats> for StatsJson {
     fn from(stats: &Stats) -> Self {
-        let state = |state: &StateStats| StateJson {
+        let json = |state: &StateStats| StateJson {
             count: state.count,
             bytes: state.bytes,
             oldest_ms: state.oldest.map(|age| age.as_millis()),
         };
         Self {
-            in_flight: state(&stats.in_flight),
-            abandoned: state(&stats.abandoned),
-            failed: state(&stats.failed),
-            not_retained: state(&stats.not_retained),
-            success: state(&stats.success),
-            in_doubt: state(&stats.in_doubt),
+            in_flight: json(&stats.in_flight),
+            abandoned: json(&stats.abandoned),
+            failed: json(&stats.failed),
+            not_retained: json(&stats.not_retained),
+            success: json(&stats.success),
+            in_doubt: json(&stats.in_doubt),
         }
     }
 }

@@ -3,7 +3,7 @@
 use anstyle::{AnsiColor, Style};
 use tower_idempotency::operate::ShownRecord;
 use tower_idempotency::store::operator::{RecordInfo, RecordState};
-use tower_idempotency::store::{StorageKey, StoreErrorKind};
+use tower_idempotency::store::{ScopeDigest, StorageKey, StoreErrorKind};
 
 use super::age::{age, known_age, size, time};
 use super::table::{Cell, Column, Table};
@@ -119,7 +119,7 @@ fn details(record: &RecordInfo) -> Vec<(&'static str, String)> {
     let details = [
         ("Route", label.map(|label| label.route.clone())),
         ("Namespace", label.map(|label| label.namespace.clone())),
-        ("Scope", record.scope.map(|scope| scope.to_hex())),
+        ("Scope", record.scope.map(ScopeDigest::to_hex)),
         ("Attempt", Some(record.attempt.to_string())),
         ("Reserved", ago(record.reserved_ago)),
         ("Changed", ago(record.changed_ago)),

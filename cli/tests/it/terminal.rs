@@ -12,7 +12,7 @@ use crate::program::{PROGRAM, words};
 use crate::stores::Shared;
 
 /// Longer than anything takes on a busy machine.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// A program on a terminal.
 struct Terminal {
@@ -35,7 +35,9 @@ impl Terminal {
         command.env("IDEMPOTENCY_OPERATOR", "alice");
         command.env("TERM", "xterm-256color");
         command.env_remove("NO_COLOR");
-        variables.iter().for_each(|(name, value)| command.env(name, value));
+        for (name, value) in variables {
+            command.env(name, value);
+        }
         let program = pair.slave.spawn_command(command).unwrap();
         let mut reader = pair.master.try_clone_reader().unwrap();
         let (sender, output) = channel();
@@ -62,7 +64,9 @@ impl Terminal {
         while !self.screen.screen().contents().contains(text) {
             match self.output.recv_timeout(LONG) {
                 Ok(bytes) => self.take(&bytes),
-                Err(_) => panic!("no {text:?} on\n{}", self.screen.screen().contents()),
+                Err(error) => {
+                    panic!("{error}: no {text:?} on\n{}", self.screen.screen().contents())
+                }
             }
         }
     }

@@ -191,7 +191,7 @@ not-retained        1    0 B  10s
 in-flight           1    0 B  1m 12s
 success             1   13 B  11s
 
-Becomes    no record: what is known of the operation is forgotten
+Becomes    no record: the store forgets the operation
 Reason     the customer asked for it (by alice)
 
 A retry of one of them runs it again, and has its effect again.

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 pub(super) enum Happened {
     /// The user has seen enough.
     End,
-    /// What is drawn no longer fits.
+    /// The terminal has another size.
     Resized,
 }
 

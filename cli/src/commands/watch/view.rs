@@ -33,7 +33,7 @@ impl<'a, 'b> View<'a, 'b> {
         session: &'a mut Session<'b>,
         look: Look,
     ) -> Result<Self, Failure> {
-        let has_screen = session.terminal.is_terminal && !session.json;
+        let has_screen = session.terminal.is_terminal() && !session.json;
         let screen = has_screen.then(Screen::enter).transpose()?;
         let ends = Ends::listen(screen.is_some());
         Ok(Self { args, session, screen, ends, look, trouble: None })
@@ -51,7 +51,7 @@ impl<'a, 'b> View<'a, 'b> {
     pub(super) fn show(&mut self) -> Result<(), Failure> {
         if let Some(screen) = &mut self.screen {
             let (width, height) = Screen::size()?;
-            let has_colours = self.session.terminal.has_colours;
+            let has_colours = self.session.terminal.has_colours();
             let mut lines = vec![head(&self.look, self.args)];
             lines.extend(
                 self.trouble.as_deref().map(|trouble| {
