@@ -16,7 +16,7 @@ use crate::store::operator::{
     AuditEntry, Becomes, Cursor, History, Intervened, Intervention, ListFilter, ListPage,
     ListRequest, OperatorAction, RecordInfo, RecordState, StatsPage,
 };
-use crate::store::{State, Store, StoreError, StoreErrorKind, Token};
+use crate::store::{Record, State, Store, StoreError, StoreErrorKind, Token};
 
 mod text;
 
@@ -142,6 +142,15 @@ pub struct ShownRecord {
     /// Why its response cannot be read: for example
     /// [`Decrypt`](StoreErrorKind::Decrypt), if this layer does not have its key. `None`: it can.
     pub unreadable: Option<StoreErrorKind>,
+    /// How many headers its response has. `None`: it has no response, or that cannot be read.
+    pub response_headers: Option<usize>,
+}
+
+/// What can be read of a response.
+#[derive(Default)]
+struct Readable {
+    headers: Option<usize>,
+    unreadable: Option<StoreErrorKind>,
 }
 
 /// The error of an operator's request.
@@ -249,26 +258,31 @@ impl<St: Store> Operator<St> {
     /// If the store fails, or does not support it. A response that cannot be read is not an error.
     pub async fn show(&self, key: &StorageKey) -> Result<ShownRecord, StoreError> {
         let shown = self.shared.store.show(key).await?;
-        let unreadable = match &shown.record {
+        let Readable { headers, unreadable } = match &shown.record {
             Some(RecordInfo { state: RecordState::Success { .. }, .. }) => {
-                self.unreadable(key).await?
+                self.readable(key).await?
             }
-            _ => None,
+            _ => Readable::default(),
         };
-        Ok(ShownRecord { record: shown.record, history: shown.history, unreadable })
+        let (record, history) = (shown.record, shown.history);
+        Ok(ShownRecord { record, history, unreadable, response_headers: headers })
     }
 
-    /// Why the response of a record cannot be read.
-    async fn unreadable(&self, key: &StorageKey) -> Result<Option<StoreErrorKind>, StoreError> {
+    /// What can be read of the response of a record.
+    async fn readable(&self, key: &StorageKey) -> Result<Readable, StoreError> {
         let read = match self.shared.store.inspect(key).await {
-            Ok(Some(record)) => self.config.unpack(key, record).map(drop),
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
+            Ok(Some(record)) => self.config.unpack(key, record).map(Some),
+            other => other,
         };
         match read {
-            Ok(()) => Ok(None),
+            Ok(Some(Record { state: State::Success(outcome), .. })) => {
+                Ok(Readable { headers: Some(outcome.headers.len()), unreadable: None })
+            }
+            Ok(_) => Ok(Readable::default()),
             Err(error) => match error.kind() {
-                kind @ (StoreErrorKind::Decrypt | StoreErrorKind::Corrupt) => Ok(Some(kind)),
+                kind @ (StoreErrorKind::Decrypt | StoreErrorKind::Corrupt) => {
+                    Ok(Readable { headers: None, unreadable: Some(kind) })
+                }
                 _ => Err(error),
             },
         }
@@ -375,7 +389,7 @@ impl<St: Store> Operator<St> {
         match seen.state {
             RecordState::InFlight if !self.may_fence => return Ok(Settled::InFlight),
             RecordState::Success { not_retained: None, .. }
-                if !is_erasure && self.unreadable(&seen.key).await?.is_none() =>
+                if !is_erasure && self.readable(&seen.key).await?.unreadable.is_none() =>
             {
                 return Ok(Settled::HasResponse);
             }

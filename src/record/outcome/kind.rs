@@ -68,7 +68,7 @@ impl Kind {
     }
 
     /// `None` for a body that is stored as it is.
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    #[cfg(any(feature = "admin", feature = "postgres", feature = "sqlite"))]
     pub(crate) fn word(self) -> Option<&'static str> {
         KINDS.iter().find(|(kind, ..)| *kind == self).and_then(|(.., word)| *word)
     }
