@@ -116,6 +116,7 @@
 //! | feature | default | gives |
 //! |---|---|---|
 //! | `axum` | yes | [`Attempt`] as an extractor; fingerprints over the path that the client sent when routers are nested |
+//! | `admin` | | routes for operators, as JSON and on one page: see [`admin`] |
 //! | `redis` | | `RedisStore` |
 //! | `redis-tls-rustls` | | TLS to Redis (`rediss://`) by rustls, with the authorities that the operating system trusts |
 //! | `redis-tls-rustls-webpki-roots` | | the same, with Mozilla's list of authorities |
@@ -140,6 +141,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "admin")]
+pub mod admin;
 #[cfg(feature = "client")]
 pub mod client;
 mod execute;

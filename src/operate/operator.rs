@@ -12,7 +12,7 @@ use crate::settings::Config;
 use crate::store::operator::{
     Cursor, History, ListPage, ListRequest, RecordInfo, RecordState, StatsPage,
 };
-use crate::store::{Store, StoreError, StoreErrorKind};
+use crate::store::{Record, State, Store, StoreError, StoreErrorKind};
 
 mod error;
 #[cfg(feature = "metrics")]
@@ -78,6 +78,8 @@ pub struct ShownRecord {
     /// Why its response cannot be read: for example
     /// [`Decrypt`](StoreErrorKind::Decrypt), if this layer does not have its key. `None`: it can.
     pub unreadable: Option<StoreErrorKind>,
+    /// How many headers its response has. `None`: it has no response, or that cannot be read.
+    pub response_headers: Option<usize>,
 }
 
 impl<St: Store> IdempotencyLayer<St> {
@@ -164,16 +166,19 @@ impl<St: Store> Operator<St> {
     /// If the store fails, or does not support it. A response that cannot be read is not an error.
     pub async fn show(&self, key: &StorageKey) -> Result<ShownRecord, StoreError> {
         let shown = self.shared.store.show(key).await?;
-        let unreadable = match &shown.record {
+        let read = match &shown.record {
             Some(seen @ RecordInfo { state: RecordState::Success { .. }, .. }) => {
-                match self.read(seen).await? {
-                    Read::Unreadable(kind) => Some(kind),
-                    Read::Response | Read::AnotherRecord => None,
-                }
+                self.read(seen).await?
             }
-            _ => None,
+            _ => Read::AnotherRecord,
         };
-        Ok(ShownRecord { record: shown.record, history: shown.history, unreadable })
+        let (unreadable, response_headers) = match read {
+            Read::Response { headers } => (None, Some(headers)),
+            Read::Unreadable(kind) => (Some(kind), None),
+            Read::AnotherRecord => (None, None),
+        };
+        let (record, history) = (shown.record, shown.history);
+        Ok(ShownRecord { record, history, unreadable, response_headers })
     }
 
     /// Counts the records by state, or a part of them: add up the parts until there is no next one.
@@ -188,14 +193,15 @@ impl<St: Store> Operator<St> {
     /// Reads the response of a record.
     async fn read(&self, seen: &RecordInfo) -> Result<Read, StoreError> {
         let read = match self.shared.store.inspect(&seen.key).await {
-            Ok(Some(record)) if record.token == seen.token => {
-                self.config.unpack(&seen.key, record).map(drop)
-            }
+            Ok(Some(record)) if record.token == seen.token => self.config.unpack(&seen.key, record),
             Ok(_) => return Ok(Read::AnotherRecord),
             Err(error) => Err(error),
         };
         match read {
-            Ok(()) => Ok(Read::Response),
+            Ok(Record { state: State::Success(outcome), .. }) => {
+                Ok(Read::Response { headers: outcome.headers.len() })
+            }
+            Ok(_) => Ok(Read::AnotherRecord),
             Err(error) => match error.kind() {
                 kind @ (StoreErrorKind::Decrypt | StoreErrorKind::Corrupt) => {
                     Ok(Read::Unreadable(kind))
@@ -208,7 +214,9 @@ impl<St: Store> Operator<St> {
 
 /// The result of reading a response.
 enum Read {
-    Response,
+    Response {
+        headers: usize,
+    },
     Unreadable(StoreErrorKind),
     /// The record is no longer the one that was seen.
     AnotherRecord,

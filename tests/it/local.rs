@@ -2,6 +2,8 @@
 //! feature adds its own tests.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[cfg(feature = "admin")]
+mod admin;
 mod contract;
 #[cfg(feature = "grpc")]
 mod grpc;

@@ -6,6 +6,7 @@ import { Browser } from "./support/browser.js";
 import { endsWithTheTest } from "./support/ending.js";
 import { Proxy } from "./support/proxy.js";
 import { Sandbox } from "../tests/support/sandbox.js";
+import { sideways } from "./support/sideways.js";
 import { Shop } from "./support/shop.js";
 
 const PLACE = fileURLToPath(new URL("../../../target/screenshots/", import.meta.url));
@@ -28,7 +29,7 @@ test.each(looks)("the page can be looked at, and nothing is cut off: %s", async 
   const shop = new Shop(page);
   const take = async (moment: string, fullPage = true): Promise<void> => {
     await page.screenshot({ path: `${PLACE}${look}-${moment}.png`, fullPage });
-    expect(await sideways(shop), `${moment}: scrolls or is cut off sideways`).toEqual([]);
+    expect(await sideways(page), `${moment}: scrolls or is cut off sideways`).toEqual([]);
   };
 
   await shop.showsStatus("Nothing has been sent.");
@@ -90,18 +91,3 @@ test.each(looks)("the page can be looked at, and nothing is cut off: %s", async 
   await take("10-stopped", false);
   expect(browser.complaints).toEqual([]);
 });
-
-/** Elements wider than their place, so that they are cut off or scroll: there may be none. */
-function sideways({ page }: Shop): Promise<string[]> {
-  return page.evaluate(() => {
-    const isShown = (element: Element): boolean => element.getClientRects().length > 0 && !element.closest(".unseen, thead, input, option");
-    const edge = document.documentElement.clientWidth;
-    const elements = [document.documentElement, ...document.querySelectorAll("body *")].filter(isShown);
-    const cut = elements.filter((element) => {
-      const { left, right } = element.getBoundingClientRect();
-      // Inline elements have no width of their own.
-      return right > edge + 1 || left < -1 || (element.clientWidth > 0 && element.scrollWidth > element.clientWidth + 1);
-    });
-    return cut.map((element) => `${element.tagName}.${element.className}#${element.id}`);
-  });
-}

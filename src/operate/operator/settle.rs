@@ -237,7 +237,7 @@ impl<St: Store> Operator<St> {
                 RecordState::Success { not_retained: None, .. },
                 OperatorAction::Respond | OperatorAction::Conclude,
             ) => match self.read(seen).await? {
-                Read::Response => Some(Settled::HasResponse),
+                Read::Response { .. } => Some(Settled::HasResponse),
                 Read::Unreadable(kind) if !self.may_replace_unreadable => {
                     Some(Settled::Unreadable(kind))
                 }

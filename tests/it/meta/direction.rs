@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms of the crate from the bottom up. A file may name its own room, and each room in an
 /// earlier row.
-const ROOMS: [&[&str]; 9] = [
+const ROOMS: [&[&str]; 10] = [
     &["guide", "runtime"],
     &["record"],
     &["store"],
@@ -15,6 +15,7 @@ const ROOMS: [&[&str]; 9] = [
     &["flow"],
     &["layer"],
     &["client", "execute", "openapi", "operate", "testing"],
+    &["admin"],
     &["fuzzing"],
 ];
 
@@ -288,10 +289,11 @@ fn statuses_of_rejections_are_in_one_place_and_so_are_replays() {
     let makes_its_own =
         |source: &Source| source.module.iter().any(|module| making.contains(&&**module));
     let named = files_where(|source| constant(source) && !makes_its_own(source));
-    // Besides rejections: the status stored with the result of an operation outside of HTTP, the
+    // Besides rejections: the problems of operators' requests, the status stored with the result of an operation outside of HTTP, the
     // extractors' 500 for a program that was put together wrongly, and the 200 of gRPC, which says
     // that the call went well.
     let statuses = [
+        "admin/problem.rs",
         "execute.rs",
         "handler/extract.rs",
         "handler/extract/transaction.rs",
