@@ -76,6 +76,17 @@ async fn asked(site: &Site, line: &str, answers: &str) -> Ran {
     run_with(site, line, 80, Some(answers), |layer| layer).await
 }
 
+/// The counts of `site`.
+const STATS: &str = "\
+STATE         RECORDS  BYTES  OLDEST
+in-doubt            2    4 B  3m 12s
+abandoned           1    0 B  3m 12s
+failed              1    4 B  2m 12s
+not-retained        1    0 B  10s
+in-flight           1    0 B  1m 12s
+success             1   13 B  11s
+";
+
 /// A store with a record in each state. The clock is paused.
 async fn site() -> Site {
     let site = Site::on(DynStore::new(MemoryStore::new()));

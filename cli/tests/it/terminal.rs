@@ -188,3 +188,21 @@ async fn tables_have_colours_on_a_terminal_only() {
     let ran = crate::program::run("list", &[("IDEMPOTENCY_STORE", &shared.url)]);
     assert!(!ran.out.contains('\u{1b}'), "{}", ran.out);
 }
+
+#[tokio::test]
+async fn a_long_scan_has_a_progress_bar_on_a_terminal_only() {
+    let shared = Shared::redis().await;
+    for number in 0..150 {
+        shared.site.in_flight(&number.to_string()).await;
+    }
+    let mut terminal = Terminal::run(&shared, "list --json", &[]);
+    terminal.shows("there may be more: these are 100, see --limit");
+    assert_eq!(terminal.ends(), 0);
+    let raw = String::from_utf8_lossy(&terminal.raw).into_owned();
+    assert!(raw.contains(" of 150 records, "), "{raw}");
+    // It is gone at the end.
+    assert!(!terminal.lines().contains(" of 150 records, "), "{}", terminal.lines());
+
+    let ran = crate::program::run("list --json", &[("IDEMPOTENCY_STORE", &shared.url)]);
+    assert_eq!(ran.errors, "there may be more: these are 100, see --limit\n");
+}

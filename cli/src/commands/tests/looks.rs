@@ -87,16 +87,7 @@ async fn list_is_one_document_a_line_for_programs() {
 #[tokio::test(start_paused = true)]
 async fn stats_counts_the_states() {
     let site = site().await;
-    let expected = "\
-STATE         RECORDS  BYTES  OLDEST
-in-doubt            2    4 B  3m 12s
-abandoned           1    0 B  3m 12s
-failed              1    4 B  2m 12s
-not-retained        1    0 B  10s
-in-flight           1    0 B  1m 12s
-success             1   13 B  11s
-";
-    assert_eq!(run(&site, "stats").await.out, expected);
+    assert_eq!(run(&site, "stats").await.out, STATS);
     let expected = r#"{"in_flight":{"count":1,"bytes":0,"oldest_ms":72000},"abandoned":{"count":1,"bytes":0,"oldest_ms":192000},"failed":{"count":1,"bytes":4,"oldest_ms":132000},"not_retained":{"count":1,"bytes":0,"oldest_ms":10000},"success":{"count":1,"bytes":13,"oldest_ms":11000},"in_doubt":{"count":2,"bytes":4,"oldest_ms":192000}}
 "#;
     assert_eq!(run(&site, "stats --json").await.out, expected);
