@@ -1,5 +1,5 @@
-//! How cost grows: with connections, with records, with the requests that wait for one key, and
-//! with large bodies.
+//! How cost grows: with connections, with records, with the requests that wait for one key, with
+//! large bodies, and for operators who list millions of records.
 //!
 //! `cargo bench --all-features --bench growth -- CASE…` prints the tables and writes them to
 //! docs/pictures. `scripts/pictures` draws them. benches/README.md explains them. Linux only.
@@ -9,6 +9,7 @@
 mod bodies;
 mod connections;
 mod hot;
+mod listing;
 mod records;
 mod serve;
 mod table;
@@ -28,7 +29,7 @@ fn main() {
     let mut words = arguments.iter().map(String::as_str).filter(|word| *word != "--bench");
     let Some(first) = words.next() else {
         return println!(
-            "cases: connections, records [MILLIONS], expiry, full, hot [WAITERS], bodies [ROW]"
+            "cases: connections, records [MILLIONS], expiry, full, hot [WAITERS], bodies [ROW], listing [MILLIONS]"
         );
     };
     let number = words.next();
@@ -41,6 +42,7 @@ fn main() {
         ("expiry", _) => records::expire(),
         ("full", _) => records::full(),
         ("hot", waiters) => hot::run(waiters.map_or(10_000, |text| text.parse().unwrap())),
+        ("listing", millions) => listing::run(millions.map_or(10, |text| text.parse().unwrap())),
         ("bodies", row) => bodies::run(row.unwrap_or("")),
         (other, _) => panic!("no case {other}"),
     }

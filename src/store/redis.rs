@@ -46,6 +46,7 @@
 //! ```text
 //! <prefix><storage key>                       the record: status, token, fingerprint, attempt, response
 //! <prefix>body:{<prefix><storage key>}<token> the body of a large response, in the same slot of a cluster
+//! <prefix>audit:{<prefix><storage key>}       what operators did, in the same slot
 //! ```
 //!
 //! To look at a record by hand, find it by the digits of the digest that the logs show, and read
@@ -58,6 +59,7 @@
 //!
 //! A pending record without renewals is abandoned.
 //! [`IdempotencyLayer::inspect`](crate::IdempotencyLayer::inspect) shows it.
+#![doc = include_str!("redis/operators.md")]
 
 use std::fmt;
 use std::sync::Arc;

@@ -50,6 +50,7 @@ impl RedisStore {
     /// +cluster|slots +asking    on a cluster
     /// +role              under Sentinel, to be sure that a server is the primary
     /// +info              for the warning about eviction; without it there is none
+    /// +scan +dbsize +info +lrange +rpush +ltrim +strlen +time    for operators
     /// ```
     ///
     /// A user without `+eval` and `+evalsha` can begin operations and not end them: each runs once,

@@ -51,7 +51,8 @@ pub(super) fn advice(unreached: Option<&Unreached>, error: &RedisError) -> Optio
 const GRANTS: &str = "it needs `~idempotency:*`, or the prefix of the store in place of \
                       `idempotency:`, and `+ping +get +getrange +set +pttl +pexpire +del +unlink \
                       +eval +evalsha`; `+select` for a database other than 0; \
-                      `+cluster|slots +asking` on a cluster";
+                      `+cluster|slots +asking` on a cluster; `+scan +dbsize +info +lrange +rpush \
+                      +ltrim +strlen +time` for operators";
 
 fn of_connection(place: Option<&Place>, server: &str, error: &RedisError) -> Option<String> {
     let trust = place.map_or(Trust::Default, Place::trust);

@@ -26,7 +26,7 @@ const SCOPE: usize = 6;
 const TOOK: usize = 8;
 const RETENTION: usize = 10;
 
-/// What is written for operators.
+/// The fields that are written.
 #[derive(Default)]
 pub(super) struct Fields<'a> {
     label: Option<&'a RecordLabel>,
@@ -86,7 +86,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What is read for operators.
+/// The fields that were read.
 #[derive(Default)]
 pub(super) struct Labelled {
     namespace: Option<String>,

@@ -125,8 +125,8 @@ impl<'a> Scan<'a> {
         Ok(records)
     }
 
-    /// The key of a name, if it is that of a record, and not of one that was read before its slot
-    /// came to this server.
+    /// The key of a record with this name. `None` for other names, and for a record that was read
+    /// before its slot came to this server.
     fn key(&self, name: &[u8]) -> Option<StorageKey> {
         let digits = name.strip_prefix(self.store.prefix.as_bytes())?;
         let key = StorageKey::from_hex(std::str::from_utf8(digits).ok()?)?;

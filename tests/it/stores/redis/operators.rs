@@ -325,6 +325,7 @@ async fn the_rights_that_the_documentation_names_are_enough() {
         service.intervene(&release(&found, 1)).await.map(drop).unwrap_err(),
     ] {
         assert_eq!(error.kind(), StoreErrorKind::Configuration, "{error:?}");
+        assert!(error.to_string().contains("+scan +dbsize"), "{error}");
     }
     // One who may not write lists changes nothing.
     server.tell::<()>("ACL SETUSER operator -rpush");
