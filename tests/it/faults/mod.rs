@@ -3,6 +3,14 @@
 #[cfg(target_family = "unix")]
 mod crash;
 mod hang_up;
+#[cfg(all(
+    feature = "encryption",
+    feature = "redis",
+    feature = "postgres",
+    feature = "sqlite",
+    feature = "conformance"
+))]
+mod incidents;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
 mod kills;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]

@@ -44,6 +44,8 @@ mod rejections;
 #[cfg(feature = "redis")]
 pub(crate) mod sandbox;
 mod server;
+#[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
+pub(crate) mod site;
 mod store;
 #[cfg(any(feature = "redis", feature = "postgres"))]
 pub(crate) mod wire;

@@ -9,13 +9,12 @@ use std::time::Instant;
 use tokio::process::{Child, Command};
 
 use crate::support::patiently;
-use crate::support::postgres::PostgresServer;
 use crate::support::random::{Draw, any_seed, setting};
-use crate::support::redis::RedisServer;
+use crate::support::site::{Site, open};
 use audit::audit;
 use notes::Notes;
 use operators::Operators;
-use worker::{Setting, open};
+use worker::Setting;
 
 mod audit;
 mod chain;
@@ -25,36 +24,19 @@ mod worker;
 
 const WORKERS: usize = 3;
 
-/// Keeps a server alive, and tells where it is.
-enum Site {
-    Redis(RedisServer),
-    Postgres(PostgresServer),
-    Sqlite(tempfile::TempDir),
-}
-
-impl Site {
-    fn url(&self) -> String {
-        match self {
-            Self::Redis(server) => server.url(),
-            Self::Postgres(server) => server.url(),
-            Self::Sqlite(directory) => format!("sqlite:{}", directory.path().join("db").display()),
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operators_and_live_attempts_do_not_harm_each_other_on_redis() {
-    run(&Site::Redis(RedisServer::start())).await;
+    run(&Site::redis()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operators_and_live_attempts_do_not_harm_each_other_on_postgresql() {
-    run(&Site::Postgres(PostgresServer::start_migrated())).await;
+    run(&Site::postgres()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn operators_and_live_attempts_do_not_harm_each_other_on_sqlite() {
-    run(&Site::Sqlite(tempfile::tempdir().unwrap())).await;
+    run(&Site::sqlite()).await;
 }
 
 async fn run(site: &Site) {

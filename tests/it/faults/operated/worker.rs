@@ -6,17 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinSet;
 use tower_idempotency::operate::{EventKind, Notice};
 use tower_idempotency::store::{DynStore, Token};
 use tower_idempotency::{
-    Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, OnAbandoned, OnFailed, PostgresStore,
-    RedisStore, Scope, SqliteStore,
+    Attempt, Fingerprint, IdempotencyKey, IdempotencyLayer, OnAbandoned, OnFailed, Scope,
 };
 
 use super::notes::{Kind, Note, Pen, finished, now};
 use crate::support::random::Draw;
+use crate::support::site::open;
 
 /// How many calls run at a time.
 pub(super) const AT_ONCE: usize = 12;
@@ -41,19 +40,6 @@ impl Setting {
 
     pub(super) fn of_json(text: &str) -> Self {
         serde_json::from_str(text).unwrap()
-    }
-}
-
-pub(super) async fn open(url: &str) -> DynStore {
-    match url.split_once(':') {
-        Some(("redis", _)) => DynStore::new(RedisStore::open(url).unwrap()),
-        Some(("sqlite", path)) => DynStore::new(SqliteStore::open(path).await.unwrap()),
-        _ => {
-            let pool = PgPoolOptions::new().max_connections(6).connect(url).await.unwrap();
-            let store = PostgresStore::new(pool);
-            store.migrate().await.unwrap();
-            DynStore::new(store)
-        }
     }
 }
 
