@@ -134,7 +134,7 @@ impl<St: Store> IdempotencyLayer<St> {
         self.prepare_store();
         let mut requested = config.requested(scope.clone(), key.clone(), fingerprint);
         let span = flow::observed::span(None).unwrap_or_else(Span::current);
-        span.in_scope(|| shared.observer.begins(&requested.reserve));
+        span.in_scope(|| flow::observed::begins(&requested.reserve));
         let (_caller, mut caller_gone) = flow::caller(&config);
         // It becomes a task as soon as it waits. A caller may poll this future seldom, and requests
         // that wait for the key must not wait for the caller.
@@ -158,7 +158,7 @@ impl<St: Store> IdempotencyLayer<St> {
                         requested = Requested { is_counted: true, ..again };
                     }
                     (ended, _) => {
-                        flow::told(&shared, &config, &requested, &ended);
+                        flow::told(&shared, config, &requested, &ended);
                         break ended;
                     }
                 }

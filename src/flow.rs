@@ -102,7 +102,7 @@ where
         let Prepared { mut body, requested } = match prepare(&parts, body, key, &config).await {
             Ok(prepared) => prepared,
             Err(rejection) => {
-                shared.observer.ended(None, rejection.code());
+                observed::ended(None, rejection.code());
                 // The client still sends its body, so its connection cannot carry another request.
                 let is_last =
                     rejection == Rejection::RequestTimeout && parts.version <= Version::HTTP_11;
@@ -124,7 +124,7 @@ where
             _ => return pass(inner, Request::from_parts(parts, ReqBody::from(body))).await,
         };
         let request_id = parts.headers.get(response::REQUEST_ID).cloned();
-        shared.observer.begins(&requested.reserve);
+        observed::begins(&requested.reserve);
 
         // From here on a client that hangs up does not stop the flow. Only a request that waits for
         // the response of another one stops waiting.

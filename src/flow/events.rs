@@ -88,7 +88,9 @@ impl Events {
         // Under the lock, so that the order is that of the numbers.
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let event = Event { number, at, key, scope, label, attempt, token, kind };
-        others.iter().for_each(|queue| queue.push(event.clone()));
+        for queue in others {
+            queue.push(event.clone());
+        }
         last.push(event);
     }
 

@@ -49,20 +49,47 @@ pub(crate) fn span(method: Option<&Method>) -> Option<Span> {
     (!span.is_disabled()).then_some(span)
 }
 
-impl Observer {
-    /// The key was read. Its digest is shown, and not the key.
-    pub(crate) fn begins(&self, reserve: &ReserveRequest) {
-        let span = Span::current();
-        if span.is_disabled() {
-            return;
-        }
-        span.record("idempotency.key", field::display(&reserve.key));
-        if let Some(label) = &reserve.label {
-            span.record("idempotency.namespace", &*label.namespace);
-            span.record("http.route", label.path());
+/// The key was read. Its digest is shown, and not the key.
+pub(crate) fn begins(reserve: &ReserveRequest) {
+    let span = Span::current();
+    if span.is_disabled() {
+        return;
+    }
+    span.record("idempotency.key", field::display(&reserve.key));
+    if let Some(label) = &reserve.label {
+        span.record("idempotency.namespace", &*label.namespace);
+        span.record("http.route", label.path());
+    }
+}
+
+/// An attempt runs.
+pub(super) fn runs(lease: &Lease) {
+    telemetry::attempt(lease.label.as_ref(), lease.previous);
+    Span::current().record("idempotency.attempt", lease.attempt);
+}
+
+/// The operation of an attempt has ended.
+pub(super) fn ran(lease: &Lease) {
+    telemetry::handler_took(lease.label.as_ref(), Began::at(lease.since));
+}
+
+/// A guarded request ended, in a word. It has no key if it was rejected before its key was
+/// looked up.
+pub(crate) fn ended(reserve: Option<&ReserveRequest>, outcome: &'static str) {
+    let label = reserve.and_then(|reserve| reserve.label.as_ref());
+    telemetry::request(label, outcome);
+    let span = Span::current();
+    if !span.is_disabled() {
+        span.record(OUTCOME, outcome);
+        if !matches!(outcome, "executed" | "replayed" | "unguarded" | "nested") {
+            span.record("error.type", outcome);
         }
     }
+    let key = reserve.map(|reserve| field::display(&reserve.key));
+    tracing::debug!(key, outcome, "guarded request ended");
+}
 
+impl Observer {
     /// A key was reserved.
     pub(super) fn reserved(&self, lease: &Lease) {
         self.events.tell(|| {
@@ -70,17 +97,6 @@ impl Observer {
             let is_in_doubt = attempt > 1;
             (About::lease(lease), EventKind::Reserved { previous, replaces, is_in_doubt })
         });
-    }
-
-    /// An attempt runs.
-    pub(super) fn runs(&self, lease: &Lease) {
-        telemetry::attempt(lease.label.as_ref(), lease.previous);
-        Span::current().record("idempotency.attempt", lease.attempt);
-    }
-
-    /// The operation of an attempt has ended.
-    pub(super) fn ran(&self, lease: &Lease) {
-        telemetry::handler_took(lease.label.as_ref(), Began::at(lease.since));
     }
 
     pub(super) fn renewed(&self, lease: &Lease) {
@@ -135,22 +151,6 @@ impl Observer {
     /// An operation runs without a record.
     pub(super) fn unguarded(&self, reserve: &ReserveRequest) {
         self.events.tell(|| (About::request(reserve), EventKind::Unguarded));
-    }
-
-    /// A guarded request ended, in a word. It has no key if it was rejected before its key was
-    /// looked up.
-    pub(crate) fn ended(&self, reserve: Option<&ReserveRequest>, outcome: &'static str) {
-        let label = reserve.and_then(|reserve| reserve.label.as_ref());
-        telemetry::request(label, outcome);
-        let span = Span::current();
-        if !span.is_disabled() {
-            span.record(OUTCOME, outcome);
-            if !matches!(outcome, "executed" | "replayed" | "unguarded" | "nested") {
-                span.record("error.type", outcome);
-            }
-        }
-        let key = reserve.map(|reserve| field::display(&reserve.key));
-        tracing::debug!(key, outcome, "guarded request ended");
     }
 
     /// A request with a key was rejected.

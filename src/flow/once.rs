@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use super::admission::{Admission, Reserved};
 use super::lease::OwnedLease;
 use super::line::admit;
+use super::observed;
 use super::permit::count_key;
 use super::requested::Requested;
 use super::settle::{SettleAs, SettleResult};
@@ -176,14 +177,15 @@ where
             let operation = pin!(operation(run));
             conclude(task::catch_panic(operation).await, &lease, config)
         };
-        observer.ran(lease.lease());
+        observed::ran(lease.lease());
         if let Some(trace) = config.traces.as_ref().and_then(Traces::current) {
             end.set_trace(&trace);
         }
         let is_success = matches!(end, SettleAs::Complete(..));
         let settled = lease.settle(end).await;
         match (ended, settled) {
-            (Ended::Responded(_), SettleResult::LeaseLost(Some((mut outcome, origin)))) => {
+            (Ended::Responded(_), SettleResult::LeaseLost(Some(found))) => {
+                let (mut outcome, origin) = *found;
                 observer.replayed(config, &requested.reserve, &mut outcome, origin);
                 Ended::Replayed(outcome)
             }
@@ -245,7 +247,7 @@ pub(crate) fn told<St, T, E>(
     if let Some(code) = ended.rejected(config) {
         shared.observer.rejected(&requested.reserve, code);
     }
-    shared.observer.ended(Some(&requested.reserve), ended.word());
+    observed::ended(Some(&requested.reserve), ended.word());
 }
 
 /// Makes the [`Attempt`] that the handler sees, and logs it if it is not the first. If the key is
@@ -262,7 +264,7 @@ fn begin<St: Store>(
         let attempt = Attempt::new(key, lease, &shared.id, settings(config), None);
         return Err((OwnedLease::new(shared, config, attempt, reserved), rejection));
     }
-    shared.observer.runs(lease);
+    observed::runs(lease);
     let attempt = Attempt::new(key, lease, &shared.id, settings(config), config.downstream.clone());
     if let Some(previous) = lease.previous {
         let (key, number, in_doubt) = (&lease.key, lease.attempt, attempt.is_in_doubt());

@@ -33,7 +33,7 @@ pub(super) enum SettleResult {
     Stored,
     /// Another attempt has taken the record over, so nothing was written. Contains the response of
     /// that attempt, if it has one.
-    LeaseLost(Option<(Outcome, Origin)>),
+    LeaseLost(Option<Box<(Outcome, Origin)>>),
     /// The transaction of the attempt was rolled back, or its commit is unconfirmed. The response
     /// does not count.
     NotCommitted(StoreErrorKind),

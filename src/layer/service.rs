@@ -121,7 +121,7 @@ impl<S, St> Idempotency<S, St> {
         B::Error: Send,
         S::Error: Send + 'static,
     {
-        self.shared.observer.ended(None, rejection.code());
+        observed::ended(None, rejection.code());
         let (head, body) = request.into_parts();
         let response = self.config.reject(&Protocol::of(&head.headers), rejection);
         if body::is_to_be_drained(&body, &head) {

@@ -164,7 +164,10 @@ impl Task {
     /// Tells the subscriber. If it panics, it is told the next one all the same.
     async fn tell(&mut self, notice: Notice) {
         let Some(subscriber) = &mut self.subscriber else { return };
-        let told = async { Ok::<_, Infallible>(subscriber(notice).await) };
+        let told = async {
+            subscriber(notice).await;
+            Ok::<_, Infallible>(())
+        };
         let told = pin!(catch_panic(told));
         if matches!(told.await, Caught::Panicked(_)) && self.queue.failing.is_due() {
             tracing::error!(

@@ -191,7 +191,7 @@ impl<St: Store> LiveLease<St> {
     }
 
     /// The response of another attempt that has taken over and finished, and which one it is.
-    async fn overtaken_by(&self) -> Option<(Outcome, Origin)> {
+    async fn overtaken_by(&self) -> Option<Box<(Outcome, Origin)>> {
         let Self { shared, config, lease, .. } = self;
         let began = telemetry::begins();
         let inspected = within(config.store_timeout, shared.store.inspect(&lease.key)).await;
@@ -206,7 +206,7 @@ impl<St: Store> LiveLease<St> {
             State::Success(outcome)
                 if record.fingerprint == lease.fingerprint && outcome.is_replayable() =>
             {
-                Some((outcome, (record.attempt, record.token)))
+                Some(Box::new((outcome, (record.attempt, record.token))))
             }
             _ => None,
         }
