@@ -128,8 +128,8 @@ pub(super) fn encode_settled(
     retention: Duration,
     inline: bool,
 ) -> Vec<u8> {
-    let RecordInfo { fingerprint, attempt, .. } = *seen;
-    let attempt = Attempt { token, fingerprint, attempt };
+    let RecordInfo { fingerprint, attempt: number, .. } = *seen;
+    let attempt = Attempt { token, fingerprint, number };
     ended(status, &attempt, &Fields::of_seen(seen, retention), outcome, inline)
 }
 
@@ -156,13 +156,13 @@ fn ended(
 struct Attempt {
     token: Token,
     fingerprint: Fingerprint,
-    attempt: u32,
+    number: u32,
 }
 
 impl Attempt {
     fn of(lease: &Lease) -> Self {
-        let Lease { token, fingerprint, attempt, .. } = *lease;
-        Self { token, fingerprint, attempt }
+        let Lease { token, fingerprint, attempt: number, .. } = *lease;
+        Self { token, fingerprint, number }
     }
 
     /// Everything before the rest, and capacity for more.
@@ -170,7 +170,7 @@ impl Attempt {
         let mut frame = Vec::with_capacity(START + more);
         frame.extend_from_slice(&head(status, &self.token));
         frame.extend_from_slice(&self.fingerprint.to_bytes());
-        frame.extend_from_slice(&self.attempt.to_be_bytes());
+        frame.extend_from_slice(&self.number.to_be_bytes());
         frame
     }
 }
@@ -202,7 +202,7 @@ impl Start {
         };
         let token = Token::new(reader.array()?);
         let fingerprint = Fingerprint::from_bytes(&reader.array()?);
-        let attempt = u32::from_be_bytes(reader.array()?);
+        let number = u32::from_be_bytes(reader.array()?);
         let pending = match status {
             RecordStatus::Pending => {
                 Some(Pending { lease: reader.number()?, retention: reader.number()? })
@@ -213,7 +213,7 @@ impl Start {
         if reader.skip(0) {
             reader.fields(field)?;
         }
-        let attempt = Attempt { token, fingerprint, attempt };
+        let attempt = Attempt { token, fingerprint, number };
         Ok(Self { status, attempt, pending, rest: reader.rest() })
     }
 }
@@ -242,8 +242,8 @@ fn read(
         RecordStatus::Failed if rest.is_empty() => State::Failed(None),
         RecordStatus::Failed => State::Failed(Some(outcome(rest)?)),
     };
-    let Attempt { token, fingerprint, attempt } = attempt;
-    let record = Record::new(fingerprint, attempt, token, state);
+    let Attempt { token, fingerprint, number } = attempt;
+    let record = Record::new(fingerprint, number, token, state);
     let identity = if pending.is_some() { frame } else { frame.slice(..START) };
     Ok(Stored { record, identity, pending, missing })
 }

@@ -82,7 +82,7 @@ impl Glance {
         RecordInfo {
             key,
             fingerprint: self.attempt.fingerprint,
-            attempt: self.attempt.attempt,
+            attempt: self.attempt.number,
             token: self.attempt.token,
             state,
             label: self.labelled.label(),

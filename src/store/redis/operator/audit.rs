@@ -61,10 +61,10 @@ pub(in crate::store::redis) fn decode(frame: Bytes) -> Result<AuditEntry, Decode
     if reader.skip(0) {
         reader.fields(|_, _| Ok(false))?;
     }
-    match reader.rest().is_empty() {
-        true => Ok(AuditEntry { id, at, action, by, reason, was, attempt }),
-        false => Err(DecodeError),
+    if !reader.rest().is_empty() {
+        return Err(DecodeError);
     }
+    Ok(AuditEntry { id, at, action, by, reason, was, attempt })
 }
 
 /// Without control characters, which could change what a terminal shows.
