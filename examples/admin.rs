@@ -121,7 +121,7 @@ async fn pay(
     }
 }
 
-/// Stands for another process that ends while its handler runs.
+/// Plays another process, which ends while its handler runs.
 async fn die_in_the_middle_of_a_payment(store: &MemoryStore) {
     let begun = Arc::new(Notify::new());
     let app = payments(layer(store.clone()), Arc::clone(&begun));

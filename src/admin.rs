@@ -58,8 +58,8 @@
 //!
 //! # Shapes
 //!
-//! A page is `{"records": […], "next": …, "progress": {"read", "of"}}`. `next` is `null` on the last
-//! page. A page may have few records or none, and still a `next`. A record is:
+//! A page is `{"records": […], "next": …, "progress": {"read", "of"}}`. `next` is `null` on the
+//! last page. A page may have few records or none, and still a `next`. A record is:
 //!
 //! ```json
 //! {
@@ -182,8 +182,8 @@ pub struct Admin<St> {
 }
 
 impl<St: Store> Admin<St> {
-    /// Makes routes over the store of a layer. Namespace, secret and encryption are those of the
-    /// layer.
+    /// Makes routes over the store of a layer. It uses the namespace, the
+    /// secret and the encryption of the layer.
     ///
     /// `who` names the operator that has sent a request. `None`: the request is rejected, and
     /// nothing is read or written. It should read what an authentication outside of the routes has

@@ -58,9 +58,8 @@ fn operator_of<St: Store>(state: &State<St>, parts: &Parts) -> Result<OperatorNa
     if is_write && !has_media_type(&parts.headers, "application/json") {
         return Err(Problem::NotJson);
     }
-    let challenge = || state.challenge.clone();
-    let name = (state.who)(parts).map(OperatorName);
-    let name = name.ok_or_else(|| Problem::UnknownOperator { challenge: challenge() })?;
+    let unknown = || Problem::UnknownOperator { challenge: state.challenge.clone() };
+    let name = (state.who)(parts).map(OperatorName).ok_or_else(unknown)?;
     // Its name must be one that the store can write.
     state.operator(&name)?;
     Ok(name)

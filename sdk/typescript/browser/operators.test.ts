@@ -31,7 +31,7 @@ test("a stuck payment is found and settled, and the client's next retry gets the
   await desk.choose("It was done, and I have the response");
   await desk.field("Body").fill('{"id":"pay_7"}');
   await desk.field("Reason, for the history").fill("the provider confirms <b>ch_1</b>");
-  await desk.says("Each retry of this request gets this response with status 201.");
+  await desk.says("Each retry of this request gets this response, with status 201 and a body of 14 B.");
   await desk.review();
   expect(await desk.dialog.innerText()).toContain("The operation does not run again.");
   await desk.send("Store the response");

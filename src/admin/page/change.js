@@ -53,7 +53,8 @@ function updateChange() {
 }
 
 function consequence(choice) {
-  const text = choice.consequence(at("status").value.trim());
+  const bytes = new TextEncoder().encode(at("body").value).length;
+  const text = choice.consequence(at("status").value.trim(), bytes);
   return shown.record.state === "in-flight" ? `${text} ${FENCED}` : text;
 }
 

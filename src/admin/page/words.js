@@ -27,8 +27,10 @@ const CHOICES = {
     preset: "201",
     title: "Store this response?",
     send: "Store the response",
-    consequence: (status) =>
-      `Each retry of this request gets this response with status ${status}. The operation does not run again.`,
+    consequence: (status, bytes) => {
+      const body = bytes > 0 ? `a body of ${size(bytes)}` : "no body";
+      return `Each retry of this request gets this response, with status ${status} and ${body}. The operation does not run again.`;
+    },
   },
   done: {
     label: "It was done, and there is no response",
@@ -95,7 +97,7 @@ function age(seconds) {
   if (seconds === null || seconds === undefined) return "not known";
   const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
   const at = units.findIndex(([, length]) => seconds >= length);
-  if (at < 0) return "less than 1 s";
+  if (at < 0) return "under 1 s";
   const [unit, length] = units[at];
   const whole = Math.floor(seconds / length);
   const next = units[at + 1];

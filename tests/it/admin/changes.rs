@@ -43,15 +43,15 @@ async fn a_client_gets_the_response_that_an_operator_has_settled() {
     let reply = site.post(&path, &change_of(record, settled_response())).await;
     assert_eq!(reply.json()["result"], "applied", "{}", reply.text);
 
-    let replay = pay().await;
+    let again = pay().await;
     assert_eq!(
-        (replay.status().as_u16(), replay.headers()["x-idempotent-result"] == "true"),
+        (again.status().as_u16(), again.headers()["x-idempotent-result"] == "true"),
         (201, true)
     );
-    let notes: Vec<_> = replay.headers().get_all("x-note").iter().collect();
+    let notes: Vec<_> = again.headers().get_all("x-note").iter().collect();
     assert_eq!(notes, ["one", "two"]);
-    assert_eq!(replay.headers()["content-type"], "application/json");
-    assert_eq!(replay.into_body().collect().await.unwrap().to_bytes(), r#"{"id":1}"#);
+    assert_eq!(again.headers()["content-type"], "application/json");
+    assert_eq!(again.into_body().collect().await.unwrap().to_bytes(), r#"{"id":1}"#);
 }
 
 #[tokio::test]

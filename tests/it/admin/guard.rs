@@ -1,4 +1,4 @@
-//! Who may send what: operators, hosts, and pages of other sites.
+//! Which requests are rejected: without an operator, to other hosts, from other sites.
 
 use axum::body::Body;
 use http::{HeaderValue, Request};

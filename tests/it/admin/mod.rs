@@ -23,7 +23,7 @@ use tower_idempotency::{Fingerprint, IdempotencyKey, IdempotencyLayer, MemorySto
 
 use crate::support::patiently;
 
-const LONG: Duration = Duration::from_secs(3600);
+const LONG: Duration = Duration::from_hours(1);
 /// Lapses at once.
 const SHORT: Duration = Duration::from_millis(1);
 const HOST: &str = "127.0.0.1:3001";

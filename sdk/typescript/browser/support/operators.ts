@@ -41,7 +41,7 @@ export class Payments {
       const [page, payments] = addresses;
       if (page && payments) return new Payments(started, page, payments);
     }
-    throw new Error("the example ended without a word");
+    throw new Error("the example ended without output");
   }
 
   /** Pays as a client does. `acct_slow` is a provider that times out. */
