@@ -26,7 +26,7 @@ const OUTCOME: &str = "idempotency.outcome";
 pub(crate) struct Observer {
     pub(crate) events: Events,
     /// How many requests wait for another one.
-    waiting: AtomicUsize,
+    pub(crate) waiting: AtomicUsize,
 }
 
 /// The span of a guarded request. `None`: spans at `debug` are off, or the span of the caller
@@ -186,12 +186,6 @@ impl Observer {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let (label, began) = (reserve.label.clone(), telemetry::begins());
         Waiting { observer: self, label, began }
-    }
-
-    /// How many requests wait.
-    #[cfg(feature = "metrics")]
-    pub(crate) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
     }
 }
 

@@ -10,7 +10,7 @@ use tracing::Instrument;
 /// are retried in the background.
 pub(crate) struct Running {
     /// Each running operation has a receiver.
-    operations: Arc<watch::Sender<()>>,
+    pub(crate) operations: Arc<watch::Sender<()>>,
     is_stopping: watch::Sender<bool>,
 }
 
@@ -44,12 +44,6 @@ impl Running {
             let _token = token;
             task.await;
         });
-    }
-
-    /// How many there are.
-    #[cfg(feature = "metrics")]
-    pub(crate) fn count(&self) -> usize {
-        self.operations.receiver_count()
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -1,9 +1,14 @@
 //! The [`RecordLabel`]: what a record says of its operation for operators.
 
-use std::any::Any;
 use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::sync::OnceLock;
+
+#[cfg(feature = "metrics")]
+mod memo;
+#[cfg(not(feature = "metrics"))]
+#[path = "label/memo/off.rs"]
+mod memo;
+
+use memo::Memo;
 
 /// Says which operation a record belongs to: the namespace of the layer and the route.
 ///
@@ -20,11 +25,6 @@ pub struct RecordLabel {
     memo: Memo,
 }
 
-/// What a user of the label remembers with it, such as the keys of its metrics.
-#[derive(Default)]
-#[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "only metrics remember something"))]
-struct Memo(OnceLock<Box<dyn Any + Send + Sync>>);
-
 impl RecordLabel {
     /// The longest namespace and the longest route, in bytes. A longer one is cut.
     pub const MAX_LEN: usize = 128;
@@ -38,37 +38,12 @@ impl RecordLabel {
     pub(crate) fn path(&self) -> Option<&str> {
         self.route.split_once(' ').map(|(_, path)| path)
     }
-
-    /// Returns what was remembered with this label, or makes it. `None`: it is of another type.
-    #[cfg(feature = "metrics")]
-    pub(crate) fn remember<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
-        self.memo.0.get_or_init(|| Box::new(make())).downcast_ref()
-    }
 }
 
 impl fmt::Debug for RecordLabel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RecordLabel({:?}, {:?})", self.namespace, self.route)
     }
-}
-
-/// A copy begins without it, and labels are equal whatever it is.
-impl Clone for Memo {
-    fn clone(&self) -> Self {
-        Self::default()
-    }
-}
-
-impl PartialEq for Memo {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-impl Eq for Memo {}
-
-impl Hash for Memo {
-    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// The text without control characters, which could change what a terminal shows.

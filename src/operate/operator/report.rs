@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
@@ -51,7 +52,8 @@ impl<St: Store> Operator<St> {
     }
 
     fn report_process(&self) {
-        let (running, waiting) = (self.shared.running.count(), self.shared.observer.waiting());
+        let running = self.shared.running.operations.receiver_count();
+        let waiting = self.shared.observer.waiting.load(Ordering::Relaxed);
         gauges::of_process(running.saturating_sub(waiting), waiting);
     }
 
