@@ -32,6 +32,7 @@
 //! - [`pitfalls`]: what goes wrong, how you notice, and what to do.
 //! - [`threat_model`]: attackers, the defence against each, and a checklist.
 //! - [`operations`]: a stuck key, a crash, an outage, an end.
+//! - [`runbook`]: each alert, each state, and eight incidents, with the commands.
 //!
 //! # The other side
 //!
@@ -99,6 +100,9 @@ pub mod threat_model {}
 
 #[doc = include_str!("guide/operations.md")]
 pub mod operations {}
+
+#[doc = include_str!("guide/runbook.md")]
+pub mod runbook {}
 
 #[doc = include_str!("guide/clients.md")]
 pub mod clients {}

@@ -118,3 +118,6 @@ fn took(label: Label<'_>, series: Series, Began(began): Began) {
 
 /// No label.
 const NONE: (&str, &str) = ("", "");
+
+#[cfg(test)]
+mod tests;

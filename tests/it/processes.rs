@@ -2,6 +2,8 @@
 //! servers.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[cfg(all(target_family = "unix", feature = "metrics"))]
+mod alerts;
 mod examples;
 mod faults;
 mod sandbox;

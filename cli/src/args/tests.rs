@@ -4,6 +4,8 @@
 
 use super::*;
 
+mod runbook;
+
 fn parse(line: &str) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(line.split(' ').map(|word| word.replace('_', " ")))
 }

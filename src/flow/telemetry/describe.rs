@@ -25,7 +25,7 @@ const HISTOGRAMS: [(&str, &str); 3] = [
 ];
 
 /// Those that `Operator::report_every` sets.
-const GAUGES: [(&str, Unit, &str); 6] = [
+const GAUGES: [(&str, Unit, &str); 8] = [
     ("idempotency_in_flight", Unit::Count, "Operations of this process that run."),
     ("idempotency_waiting", Unit::Count, "Requests of this process that wait for another one."),
     ("idempotency_records", Unit::Count, "Records in the store, by their state."),
@@ -36,9 +36,19 @@ const GAUGES: [(&str, Unit, &str); 6] = [
         "Operations in the store that may have had an effect, without a definitive response.",
     ),
     (
+        "idempotency_oldest_in_doubt_seconds",
+        Unit::Seconds,
+        "How long the record that has been in doubt longest has not changed; 0 if there is none.",
+    ),
+    (
         "idempotency_oldest_abandoned_seconds",
         Unit::Seconds,
         "How long the record that was abandoned first has not changed; 0 if there is none.",
+    ),
+    (
+        "idempotency_counted_timestamp_seconds",
+        Unit::Seconds,
+        "When the records in the store were last counted, in seconds since 1970.",
     ),
 ];
 

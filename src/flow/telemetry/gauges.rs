@@ -1,6 +1,6 @@
 //! The gauges. They are set now and then, because each change would cost every request.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use metrics::gauge;
 
@@ -26,8 +26,14 @@ pub(crate) fn of_store(stats: &Stats) {
         gauge!("idempotency_record_bytes", "state" => state).set(exact(bytes));
     }
     gauge!("idempotency_in_doubt").set(exact(in_doubt.count));
-    let oldest = abandoned.oldest.unwrap_or(Duration::ZERO);
-    gauge!("idempotency_oldest_abandoned_seconds").set(oldest.as_secs_f64());
+    gauge!("idempotency_oldest_in_doubt_seconds").set(age_of_oldest(in_doubt));
+    gauge!("idempotency_oldest_abandoned_seconds").set(age_of_oldest(abandoned));
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    gauge!("idempotency_counted_timestamp_seconds").set(now.as_secs_f64());
+}
+
+fn age_of_oldest(state: StateStats) -> f64 {
+    state.oldest.unwrap_or(Duration::ZERO).as_secs_f64()
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a gauge cannot be more exact")]

@@ -21,6 +21,7 @@ mod bodies;
 #[cfg(any(feature = "postgres-tls-rustls", feature = "redis-tls-rustls"))]
 pub(crate) mod certificates;
 mod client;
+pub(crate) mod dashboard;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]
 pub(crate) mod databases;
 #[cfg(all(feature = "redis", feature = "postgres", feature = "sqlite", feature = "conformance"))]

@@ -131,8 +131,13 @@ impl Sandbox {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = lines.next_line().await.unwrap()?;
         let address = first.strip_prefix("listening on http://").expect(&first).parse().unwrap();
+        Some(Self::around(child, address))
+    }
+
+    /// Another server, which listens there and ends with the test.
+    pub(crate) fn around(child: Child, address: SocketAddr) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Some(Self { child, address, client, directory: None })
+        Self { child, address, client, directory: None }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
