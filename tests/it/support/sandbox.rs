@@ -43,11 +43,21 @@ pub(crate) fn program() -> PathBuf {
 
 /// An example that was built together with this test.
 pub(crate) fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
-    let program = profile.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     let remedy = "run `cargo build --examples` with the same profile and features, or `cargo test` \
                   without `--test`, which builds the examples too";
+    built(&format!("examples/{name}"), remedy)
+}
+
+/// The command line.
+pub(crate) fn command_line() -> PathBuf {
+    built("idempotency", "run `cargo build -p tower-idempotency-cli` with the same profile")
+}
+
+/// A program of the profile of this test.
+fn built(name: &str, remedy: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    let program = profile.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     assert!(program.exists(), "{} is missing: {remedy}", program.display());
     // `cargo test --test processes` leaves an old example as it is, and the tests would speak of
     // code that is gone.

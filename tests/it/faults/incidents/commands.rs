@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use crate::support::sandbox::command_line;
+
 /// The guide, as it is published.
 pub(super) struct Runbook(&'static str);
 
@@ -23,7 +25,7 @@ impl Runbook {
     }
 }
 
-/// What stands in place of the words in capitals.
+/// The values of the words in capitals.
 #[derive(Default)]
 pub(super) struct Values {
     pub(super) key: String,
@@ -40,10 +42,7 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) fn of(store: &str) -> Self {
-        let test = std::env::current_exe().unwrap();
-        let program = test.ancestors().nth(2).unwrap().join("idempotency");
-        let remedy = "run `cargo build -p tower-idempotency-cli` with the same profile";
-        assert!(program.exists(), "{} is missing: {remedy}", program.display());
+        let program = command_line();
         let variables = [("IDEMPOTENCY_STORE", store), ("IDEMPOTENCY_OPERATOR", "night shift")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Self { program, variables: variables.into(), ran: Cell::new(0) }

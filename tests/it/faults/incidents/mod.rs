@@ -40,7 +40,7 @@ async fn every_incident_is_settled_as_the_runbook_says_on_sqlite() {
     run(&Site::sqlite()).await;
 }
 
-/// What is common to the incidents of one store.
+/// What the incidents of one store share.
 struct Scene {
     number: usize,
     runbook: Runbook,

@@ -26,7 +26,7 @@ use crate::support::{Fault, Operation, Scripted, patiently};
 const LEASE: Duration = Duration::from_millis(500);
 const PAID: &str = r#"{"paid":true}"#;
 
-/// What was cut off or has failed waits for the operators.
+/// An operation that was cut off or has failed waits for the operators.
 pub(super) fn layer(store: DynStore) -> IdempotencyLayer<DynStore> {
     IdempotencyLayer::new(store)
         .namespace("payments")

@@ -61,7 +61,7 @@ impl Pen {
     }
 }
 
-/// What is known of one key.
+/// The notes about one key.
 #[derive(Debug, Default)]
 pub(super) struct OfKey {
     pub(super) effects: Vec<String>,

@@ -43,7 +43,7 @@ impl Setting {
     }
 }
 
-/// The layer of the workers and of the operators. What was cut off or has failed is left to the
+/// The layer of the workers and of the operators. Operations that were cut off or failed are left to the
 /// operators, so that a second effect is always one that an operator asked for.
 pub(super) fn layer(store: DynStore) -> IdempotencyLayer<DynStore> {
     IdempotencyLayer::new(store)
