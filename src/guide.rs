@@ -102,6 +102,7 @@ pub mod threat_model {}
 pub mod operations {}
 
 #[doc = include_str!("guide/runbook.md")]
+#[allow(clippy::doc_markdown, reason = "the headings are the names of alerts")]
 pub mod runbook {}
 
 #[doc = include_str!("guide/clients.md")]
