@@ -1,5 +1,7 @@
 //! The list of all metrics, against which the alerts and the dashboard are checked.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;

@@ -26,7 +26,7 @@ pub enum Settle {
     /// It was done. Clients get this response from now on.
     Respond(Outcome),
     /// It failed, with this status if there was one. The next request runs it again, unless
-    /// [`on_failed`](IdempotencyLayer::on_failed) says otherwise.
+    /// [`on_failed`](crate::IdempotencyLayer::on_failed) says otherwise.
     Fail(Option<StatusCode>),
     /// It was done, and there is no response for clients: they get 409
     /// `idempotency_result_not_retained` with this status as `original_status`.
@@ -164,7 +164,7 @@ impl<St: Store> Operator<St> {
     /// run stay, unless [`even_in_flight`](Self::even_in_flight) is set. Call it again with the
     /// returned [`next`](Erased::next) until there is none.
     ///
-    /// Only [labelled](IdempotencyLayer::label_records) records have a scope.
+    /// Only [labelled](crate::IdempotencyLayer::label_records) records have a scope.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ use tower_idempotency::{Fingerprint, IdempotencyKey, IdempotencyLayer, Scope};
 use crate::support::given::{Kind, over_every_store_that_leases};
 
 /// Long enough for a busy machine.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 /// Lapses at once.
 const SHORT: Duration = Duration::from_millis(1);
 const RETENTION: Duration = Duration::from_hours(1);
@@ -190,10 +190,12 @@ async fn a_label_a_scope_and_digits_find_their_records(kind: Kind) {
         (ListFilter::new().scope(scope_of(&site, "tenant")), &["other"]),
         (ListFilter::new().digits(site.key("paid").to_hex()[..8].to_uppercase()), &["paid"]),
         (ListFilter::new().digits(site.key("paid").to_hex()[..7].to_owned()), &["paid"]),
-        (ListFilter::new().older_than(Duration::from_hours(1)), &[]),
     ] {
         assert_eq!(site.names(filter.clone(), &names).await, expected, "{filter:?}");
     }
+    // Redis does not know the age of a record without a label, which therefore passes.
+    let old = ListFilter::new().older_than(Duration::from_hours(1));
+    assert_eq!(site.names(old, &["paid", "other"]).await, Vec::<&str>::new());
     let shown = site.seen("other").await;
     let label = shown.label.as_ref().unwrap();
     assert_eq!((&*label.namespace, &*label.route), ("orders", "POST /orders/{id}"));
@@ -202,7 +204,7 @@ async fn a_label_a_scope_and_digits_find_their_records(kind: Kind) {
         assert!(ago.unwrap() < LEASE, "{shown:?}");
     }
     let left = shown.expires_in.unwrap();
-    assert!(left > RETENTION - LEASE && left <= RETENTION + LEASE, "{left:?}");
+    assert!(left + LEASE > RETENTION && left <= RETENTION + LEASE, "{left:?}");
 }
 
 fn scope_of(site: &Site, scope: &str) -> tower_idempotency::store::ScopeDigest {

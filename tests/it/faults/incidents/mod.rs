@@ -166,7 +166,7 @@ impl Scene {
             let heard = after.pay(account, "pay").await;
             assert_eq!(heard.code(), Some("idempotency_store_unavailable"), "{account:?}");
         }
-        let digits: String = NEW.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits = StorageKey::from_bytes(NEW).to_hex();
         let keyed = Self {
             desk: self.desk.with("IDEMPOTENCY_ENCRYPTION_KEY", &format!("2:{digits}")),
             service: after,

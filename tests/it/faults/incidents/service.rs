@@ -177,16 +177,16 @@ impl Service {
 async fn pay(headers: &HeaderMap, ledger: &Ledger, hung: &Semaphore) -> Response {
     let header = |name: &str| headers[name].to_str().unwrap().to_owned();
     let (how, key) = (header("x-how"), header("x-idempotency-key"));
-    let hang = async || {
+    let for_ever = async || {
         hung.add_permits(1);
         pending::<Response>().await
     };
     if how == "before" {
-        return hang().await;
+        return for_ever().await;
     }
     ledger.write(&key);
     match &*how {
-        "after" => hang().await,
+        "after" => for_ever().await,
         "timeout" => StatusCode::GATEWAY_TIMEOUT.into_response(),
         "large" => (StatusCode::CREATED, "x".repeat(20_000)).into_response(),
         _ => {

@@ -48,7 +48,8 @@ pub(super) async fn audit(
         problems.extend(stored(store, &operator, of_key, &of_operators, name).await);
         let record = store.inspect(&name).await.unwrap();
         let events = notes.events.get(&name.to_hex()).map_or(&[][..], Vec::as_slice);
-        problems.extend(chains.follow(events, record.map(|record| hex(record.token))));
+        let last = record.map(|record| hex(record.token));
+        problems.extend(chains.follow(events, last.as_deref()));
         figures.problems.extend(problems.into_iter().map(|problem| {
             format!("key-{number} {name}: {problem}: {of_key:?}, operators: {of_operators:?}")
         }));

@@ -13,11 +13,7 @@ pub(super) struct Chains {
 
 impl Chains {
     /// Follows the events of one key. `last` is the token that its record has in the end.
-    pub(super) fn follow(
-        &mut self,
-        events: &[(Kind, String)],
-        last: Option<String>,
-    ) -> Vec<String> {
+    pub(super) fn follow(&mut self, events: &[(Kind, String)], last: Option<&str>) -> Vec<String> {
         let mut problems = Vec::new();
         // Each token with the event that made it, and the one that it went by.
         let (mut made, mut gone) = (BTreeSet::new(), BTreeSet::new());
@@ -64,12 +60,13 @@ impl Chains {
         if begins > frees + 1 {
             problems.push(format!("{begins} first attempts, and the key was free {frees} times"));
         }
-        let expected = last.iter().chain(&gone).collect::<BTreeSet<_>>();
+        let expected: BTreeSet<_> =
+            last.into_iter().chain(gone.iter().map(String::as_str)).collect();
         let unknown = expected.iter().filter(|token| !made.contains(**token)).count();
         self.unknown += unknown;
         // Each other token that was made must have gone: all are accounted for.
         let live: Vec<_> = made.iter().filter(|token| !gone.contains(*token)).collect();
-        let is_last = |token: &&&String| last.as_ref() == Some(**token);
+        let is_last = |token: &&&String| last == Some(token.as_str());
         if live.iter().filter(|token| !is_last(token)).count() > unknown {
             problems.push(format!("{live:?} are live, and the record has {last:?}"));
         }

@@ -105,7 +105,7 @@ pub(super) fn noting(
                 number: event.number,
                 key: event.key.to_hex(),
                 token: event.token.map_or_else(String::new, hex),
-                kind: kind(event.kind),
+                kind: kind(&event.kind),
             },
             _ => Note::Lost { life },
         });
@@ -113,8 +113,8 @@ pub(super) fn noting(
     })
 }
 
-fn kind(kind: EventKind) -> Kind {
-    match kind {
+fn kind(kind: &EventKind) -> Kind {
+    match *kind {
         EventKind::Reserved { replaces, .. } => Kind::Reserved { replaces: replaces.map(hex) },
         EventKind::Completed { .. } | EventKind::Failed { .. } => Kind::Ended,
         EventKind::Released => Kind::Released,
@@ -124,7 +124,7 @@ fn kind(kind: EventKind) -> Kind {
 }
 
 pub(super) fn hex(token: Token) -> String {
-    token.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", u128::from_be_bytes(*token.as_bytes()))
 }
 
 async fn call(layer: &IdempotencyLayer<DynStore>, pen: &Arc<Pen>, number: usize, draw: &mut Draw) {
