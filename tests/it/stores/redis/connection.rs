@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 use tower_idempotency::RedisStore;
+use tower_idempotency::store::conformance::{Check, Promise};
 use tower_idempotency::store::{Reservation, Store, StoreError, StoreErrorKind, conformance};
 
 use crate::support::patiently;
@@ -120,7 +121,27 @@ async fn a_user_with_the_rights_that_the_documentation_names_has_all_that_the_st
         execute(&store, key, vec![b'x'; bytes]).await.unwrap();
         assert_eq!(stored_body(&store, key).await.unwrap().unwrap().len(), bytes);
     }
+    meets_the_contract_of_a_service(&store).await;
+    let of_operators =
+        ["+scan", "+dbsize", "+info", "+lrange", "+rpush", "+ltrim", "+strlen", "+time"];
+    set_user(&server, &of_operators);
     conformance::run(&store, Duration::from_millis(500)).await.assert_success();
+    store.stats(None).await.unwrap();
+}
+
+/// All checks but those of operators, who need further rights.
+async fn meets_the_contract_of_a_service(store: &RedisStore) {
+    let of_services = |check: &Check| check.promise() != Some(Promise::Intervene);
+    let mut running = tokio::task::JoinSet::new();
+    for check in conformance::checks().filter(of_services) {
+        let store = store.clone();
+        running.spawn(async move { check.run(&store, Duration::from_millis(500)).await });
+    }
+    for checked in running.join_all().await {
+        checked.unwrap_or_else(|failure| panic!("{failure}"));
+    }
+    let error = store.stats(None).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Configuration, "{error}");
 }
 
 /// The command in the guide, as it is copied.
@@ -137,7 +158,7 @@ async fn the_access_rule_of_the_guide_is_enough_for_the_store_and_for_nothing_el
         execute(&store, key, vec![b'x'; bytes]).await.unwrap();
         assert_eq!(stored_body(&store, key).await.unwrap().unwrap().len(), bytes);
     }
-    conformance::run(&store, Duration::from_millis(500)).await.assert_success();
+    meets_the_contract_of_a_service(&store).await;
     let mut connection = redis::Client::open(url).unwrap().get_connection().unwrap();
     let rejected = [
         "GET other",
