@@ -6,6 +6,7 @@ use super::load::{HEADER, Keys, Load};
 pub(crate) struct Path {
     pub(crate) name: &'static str,
     pub(crate) guarded: &'static str,
+    /// Empty: the path is compared with another one.
     pub(crate) limit: &'static str,
     pub(crate) load: Load,
 }
@@ -17,9 +18,6 @@ impl Path {
         self.load.connections == 1 && !self.name.contains("256 KiB")
     }
 }
-
-/// With all that can be told of a request.
-const ALL: &str = "memory with spans, metrics and events";
 
 const KIB: usize = 1 << 10;
 
@@ -35,6 +33,7 @@ pub(crate) fn all() -> Vec<Path> {
     };
     let (first, replay) = (Keys::Unique, Keys::Pool(64));
     let memory = |name, keys| path(name, "memory", "memory by hand", keys, 1);
+    let told = |name, guarded| path(name, guarded, "", first, 1);
     let request = |name, body| {
         let path = memory(name, first);
         Path { load: Load { path: "/swallow".into(), body, ..path.load }, ..path }
@@ -47,7 +46,12 @@ pub(crate) fn all() -> Vec<Path> {
     vec![
         path("no key", "memory", "from_fn", Keys::None, 1),
         memory("memory, first", first),
-        path("memory, first, all told", ALL, "memory by hand", first, 1),
+        told("memory, first, with spans", "memory with spans"),
+        told("memory, first, with metrics", "memory with metrics"),
+        told("memory, first, with metrics and labels", "memory with metrics, labels"),
+        told("memory, first, with Prometheus", "memory with Prometheus"),
+        told("memory, first, with events", "memory with events"),
+        told("memory, first, with all of them", "memory with spans, metrics, events"),
         memory("memory, replay", replay),
         request("memory, request of 16 KiB, first", 16 * KIB),
         request("memory, request of 256 KiB, first", 256 * KIB),
