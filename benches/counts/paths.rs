@@ -49,6 +49,7 @@ pub(crate) fn all() -> Vec<Path> {
         told("memory, first, with spans", "memory with spans"),
         told("memory, first, with metrics", "memory with metrics"),
         told("memory, first, with metrics and labels", "memory with metrics, labels"),
+        told("memory, first, with Prometheus", "memory with Prometheus"),
         told("memory, first, with events", "memory with events"),
         told("memory, first, with all of them", "memory with spans, metrics, events"),
         memory("memory, replay", replay),
