@@ -12,12 +12,12 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
-use axum::http::{Request, StatusCode, header};
+use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json, Router, routing::post};
 use serde_json::{Value, json};
@@ -37,15 +37,19 @@ impl Provider {
         match amount {
             1 => None,
             2 => {
-                self.0.lock().unwrap().insert(key.to_owned(), amount);
+                self.charges().insert(key.to_owned(), amount);
                 None
             }
-            amount => Some(*self.0.lock().unwrap().entry(key.to_owned()).or_insert(amount)),
+            amount => Some(*self.charges().entry(key.to_owned()).or_insert(amount)),
         }
     }
 
     fn charged(&self, key: &str) -> Option<u64> {
-        self.0.lock().unwrap().get(key).copied()
+        self.charges().get(key).copied()
+    }
+
+    fn charges(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -92,7 +96,7 @@ async fn reconcile<St: Store>(
 
 fn created(body: &Value) -> Outcome {
     let bytes = body.to_string().into();
-    let json = [(header::CONTENT_TYPE, "application/json".parse().unwrap())];
+    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     Outcome::new(StatusCode::CREATED, StoredBody::Whole { bytes, trailers: None })
         .headers(json.into_iter().collect())
 }
