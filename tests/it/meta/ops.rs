@@ -177,10 +177,10 @@ fn each_alert_says_how_urgent_it_is_and_what_happens_and_has_a_section_and_a_tes
         }
         let is_critical = alert.contains("severity: critical");
         assert!(is_critical || alert.contains("severity: warning"), "{name}");
-        assert!(runbook.contains(&format!("## {name}\n")), "the runbook has no section {name}");
+        assert!(runbook.contains(&format!("## `{name}`\n")), "the runbook has no section {name}");
         let fires = format!(r#"alertname="{name}",alertstate="firing""#);
         assert!(tests.contains(&fires), "ops/alerts_test.yml has no test in which {name} fires");
     }
-    let sections = runbook.lines().filter(|line| line.starts_with("## Idempotency")).count();
+    let sections = runbook.lines().filter(|line| line.starts_with("## `Idempotency")).count();
     assert_eq!(sections, alerts.len(), "the runbook has a section of an alert that is gone");
 }
