@@ -33,8 +33,8 @@ end";
 
 /// Lists and counts the records of a Redis, while requests go on.
 pub(crate) fn run(millions: u64) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all();
-    let runtime = { runtime }.build().unwrap();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(1).enable_all().build().unwrap();
     runtime.block_on(async {
         let redis = Redis::start(&[]);
         let store = RedisStore::open(&redis.url()).unwrap();
@@ -53,21 +53,14 @@ pub(crate) fn run(millions: u64) {
             "same store max ms",
         ];
         let mut table = Table::new("listing", &columns);
-        let (mut found, mut pages) = (0, 0);
-        for _ in 0..2 {
-            row(&mut table, "nothing", &redis, &store, async || {
-                tokio::time::sleep(ALONE).await;
-                (0, 0)
-            })
-            .await;
-            row(&mut table, "list of the failed", &redis, &store, async || {
-                (found, pages) = list(&store).await;
-                (found, pages)
-            })
-            .await;
-            assert_eq!(found, millions * MILLION / FAILED);
-            row(&mut table, "statistics", &redis, &store, async || count(&store).await).await;
-        }
+        let nothing = async || {
+            tokio::time::sleep(ALONE).await;
+            (0, 0)
+        };
+        row(&mut table, "nothing", &redis, &store, nothing).await;
+        row(&mut table, "list of the failed", &redis, &store, async || list(&store).await).await;
+        row(&mut table, "nothing", &redis, &store, nothing).await;
+        row(&mut table, "statistics", &redis, &store, async || count(&store).await).await;
         table.write();
     });
 }

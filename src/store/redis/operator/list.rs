@@ -10,7 +10,7 @@ use crate::store::operator::{
 use crate::store::redis::RedisStore;
 
 /// How many steps a page takes at most.
-const STEPS: usize = 10;
+const STEPS: usize = 40;
 
 impl RedisStore {
     pub(in crate::store::redis) async fn listed(

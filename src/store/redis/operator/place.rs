@@ -5,8 +5,8 @@ use crate::store::operator::Cursor;
 use crate::store::redis::slot_set::SlotSet;
 use crate::store::{StoreError, StoreErrorKind};
 
-/// How many names a server may look at in one step.
-pub(super) const COUNT: usize = 1000;
+/// How many names a server looks at in one step, about. It serves no other client meanwhile.
+pub(super) const COUNT: usize = 250;
 
 /// Where a scan goes on. As text: its parts in this order, with dots between them.
 #[derive(Clone)]

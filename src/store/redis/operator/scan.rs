@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use redis::{RedisResult, Value};
+use tokio::time::{Instant, sleep_until};
 
 use super::place::Place;
 use crate::record::key::StorageKey;
@@ -37,6 +38,8 @@ pub(super) struct Scan<'a> {
     store: &'a RedisStore,
     pattern: Vec<u8>,
     pub(super) place: Place,
+    /// When the next step may begin.
+    rested: Instant,
 }
 
 /// What one step has read.
@@ -63,11 +66,22 @@ impl<'a> Scan<'a> {
         pattern.extend_from_slice(digits.as_bytes());
         // So many characters and no more: not the names of bodies and of histories.
         pattern.resize(pattern.len() + 64 - digits.len(), b'?');
-        Self { store, pattern, place }
+        Self { store, pattern, place, rested: Instant::now() }
     }
 
     /// Reads the next records. `None`: that were all.
+    ///
+    /// Pauses before that for as long as the last step took, so that a list takes half of the time
+    /// of the server at most.
     pub(super) async fn step(&mut self) -> Result<Option<Step>, StoreError> {
+        sleep_until(self.rested).await;
+        let begun = Instant::now();
+        let step = self.read_step().await;
+        self.rested = Instant::now() + begun.elapsed();
+        step
+    }
+
+    async fn read_step(&mut self) -> Result<Option<Step>, StoreError> {
         loop {
             let Some(slot) = self.place.done.first_missing() else { return Ok(None) };
             let turn = self.store.bodies.turn(NAME * self.place.count).await?;
@@ -88,7 +102,7 @@ impl<'a> Scan<'a> {
                 return Err(StoreError::new(StoreErrorKind::Unsupported).detail(NO_CLUSTER));
             }
             // Without it, names could be left out after a restart or a failover.
-            let server = value(&info, "run_id:").and_then(|id| id.get(..16)).unwrap_or_default();
+            let server = value(&info, "run_id:").and_then(|id| id.get(..16)).unwrap_or("unknown");
             if server != self.place.server {
                 let is_begun = self.place.cursor != 0;
                 self.place.begin(server, &part.slots);

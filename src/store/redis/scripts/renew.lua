@@ -1,6 +1,7 @@
 -- pending -> pending, its lease and its retention begun anew: the age of a record is read from its
--- remaining time. Both times are written again if they differ: a record that was put back has a
--- lease of 0. Otherwise only the remaining time changes.
+-- remaining time. What comes after the number of the attempt is written again if it differs: a
+-- record that was put back has a lease of 0, and one with a label the time since its reservation.
+-- Otherwise only the remaining time changes.
 -- Applies while the record is pending under the caller's token. Otherwise changes nothing and
 -- returns 0.
 -- KEYS[1] record   ARGV[1] the pending status and token it must have
