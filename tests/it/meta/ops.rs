@@ -139,7 +139,9 @@ fn alerts_and_dashboard_name_only_metrics_labels_and_values_of_the_crate() {
             }
         }
     }
-    rules.iter().for_each(|query| faults(query, &metrics, &source, &mut wrong));
+    for query in &rules {
+        faults(query, &metrics, &source, &mut wrong);
+    }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

@@ -1,4 +1,4 @@
-//! As much of PromQL as it takes to find the series and the labels in a query.
+//! As much of `PromQL` as it takes to find the series and the labels in a query.
 
 /// What a query names.
 #[derive(Default)]
