@@ -405,7 +405,7 @@ async fn run(seed: u64) -> HashMap<&'static str, usize> {
     let events = events(&layer, &mut notices).await;
 
     let mut histories: HashMap<StorageKey, History> = HashMap::new();
-    for event in events {
+    for event in &events {
         histories.entry(event.key).or_default().apply(event);
     }
     let names: HashMap<_, _> = (0..KEYS)
