@@ -405,7 +405,9 @@ async fn run(seed: u64) -> HashMap<&'static str, usize> {
     let events = events(&layer, &mut notices).await;
 
     let mut histories: HashMap<StorageKey, History> = HashMap::new();
-    events.iter().for_each(|event| histories.entry(event.key).or_default().apply(event));
+    for event in &events {
+        histories.entry(event.key).or_default().apply(event);
+    }
     let names: HashMap<_, _> = (0..KEYS)
         .map(|number| {
             let name = format!("order-{number}");
