@@ -26,7 +26,7 @@ impl<St: Store> IdempotencyLayer<St> {
     /// It costs some 50 to 100 bytes for each record.
     #[must_use]
     pub fn label_records(self) -> Self {
-        self.label_records_with(template)
+        self.set(|config| config.labels = Some(Labels::of_routes()))
     }
 
     /// Does the same as [`label_records`](Self::label_records), with the path as `template` says.
@@ -132,15 +132,4 @@ impl<St: Store> IdempotencyLayer<St> {
     ) -> Self {
         self.set(|config| config.traces = Some(Traces::new(current, link)))
     }
-}
-
-#[cfg(feature = "axum")]
-fn template(parts: &Parts) -> Option<String> {
-    let matched = parts.extensions.get::<axum::extract::MatchedPath>();
-    matched.map(|path| path.as_str().to_owned())
-}
-
-#[cfg(not(feature = "axum"))]
-fn template(_: &Parts) -> Option<String> {
-    None
 }

@@ -1,6 +1,7 @@
 //! Settings from a file.
 
 use super::IdempotencyLayer;
+use crate::settings::labels::Labels;
 use crate::settings::{AsText, Config, Fields, Settings};
 use crate::store::Store;
 
@@ -49,6 +50,7 @@ impl<St: Store> IdempotencyLayer<St> {
             host_in_scope,
             in_flight,
             key_in_body,
+            label_records,
             lease,
             mark_original,
             max_held_bytes,
@@ -85,6 +87,7 @@ impl<St: Store> IdempotencyLayer<St> {
             .change(host_in_scope, |config, is_on| config.host_in_scope = is_on)
             .with(in_flight, Self::in_flight)
             .with(plain(key_in_body), Self::key_in_body)
+            .change(label_records, |config, is_on| config.labels = is_on.then(Labels::of_routes))
             .with(plain(lease), Self::lease)
             .change(mark_original, |config, is_on| config.mark_original = is_on)
             .with(plain(max_held_bytes), Self::max_held_bytes)

@@ -34,7 +34,7 @@ pub(crate) use text::AsText;
 /// | duration | `body_timeout`, `capture_timeout`, `lease`, `retention`, `retry_after`, `store_timeout` | `300ms`, `10s`, `5m`, `24h`, `7d`, `1h 30m` |
 /// | size | `compress_above`, `max_held_bytes`, `max_request`, `max_response` | `64KiB`, `1MiB`, `2GiB`, or a number of bytes |
 /// | number | `max_in_flight`, `max_waiting`, `new_keys_per_minute`, `retry_conflicts` | `100` |
-/// | switch | `host_in_scope`, `mark_original`, `require_key`, `strict_keys` | `true`, `false` |
+/// | switch | `host_in_scope`, `label_records`, `mark_original`, `require_key`, `strict_keys` | `true`, `false` |
 /// | header names | `exclude_headers`, `fingerprint_headers`, `headers`, `store_headers`, `store_only_headers` | a list |
 /// | header name | `replay_marker` | `idempotent-replayed` |
 /// | methods | `methods` | a list, in upper case |

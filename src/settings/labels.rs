@@ -25,6 +25,11 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
+    /// The route is the method, and the path that axum has matched.
+    pub(crate) fn of_routes() -> Self {
+        Self::new(Arc::new(template))
+    }
+
     pub(crate) fn new(template: Arc<RouteFn>) -> Self {
         Self { template, known: Arc::default() }
     }
@@ -51,6 +56,17 @@ impl Labels {
         let label = if known.len() < ROUTES { label } else { RecordLabel::new(namespace, OTHER) };
         Arc::clone(known.entry(label.clone()).or_insert_with(|| label.into()))
     }
+}
+
+#[cfg(feature = "axum")]
+fn template(parts: &Parts) -> Option<String> {
+    let matched = parts.extensions.get::<axum::extract::MatchedPath>();
+    matched.map(|path| path.as_str().to_owned())
+}
+
+#[cfg(not(feature = "axum"))]
+fn template(_: &Parts) -> Option<String> {
+    None
 }
 
 #[cfg(test)]

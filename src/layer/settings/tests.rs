@@ -38,6 +38,7 @@ fn fields() -> Vec<Field> {
         ("host_in_scope", json!(true), IdempotencyLayer::host_in_scope),
         ("in_flight", json!({"wait": "7s"}), |layer| layer.in_flight(InFlight::Wait(SEVEN))),
         ("key_in_body", json!("/key"), |layer| layer.key_in_body(JsonPointer::from_static("/key"))),
+        ("label_records", json!(true), IdempotencyLayer::label_records),
         ("lease", json!("7s"), |layer| layer.lease(SEVEN)),
         ("mark_original", json!(true), IdempotencyLayer::mark_original),
         ("max_held_bytes", json!("25B"), |layer| layer.max_held_bytes(25)),
@@ -113,8 +114,8 @@ fn each_field_does_what_its_setter_does() {
 
 #[test]
 fn a_switch_is_turned_off_and_an_absent_field_changes_nothing() {
-    let on = || layer().require_key().host_in_scope().mark_original().strict_keys();
-    let off = ["require_key", "host_in_scope", "mark_original", "strict_keys"];
+    let on = || layer().require_key().host_in_scope().mark_original().strict_keys().label_records();
+    let off = ["require_key", "host_in_scope", "mark_original", "strict_keys", "label_records"];
     let off: Value = off.map(|name| (name.to_owned(), json!(false))).into_iter().collect();
     assert_eq!(shown(&on().settings(read(&off))), shown(&layer()));
     assert_eq!(shown(&on().settings(Settings::default())), shown(&on()));

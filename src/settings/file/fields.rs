@@ -39,6 +39,8 @@ pub(crate) struct Fields {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) key_in_body: Option<AsText<JsonPointer>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) label_records: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[serde(deserialize_with = "least::lease")]
     pub(crate) lease: Option<AsText<Duration>>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -5,12 +5,15 @@ use serde::de::{Deserialize, Deserializer, Error};
 use super::{Fields, Settings};
 
 /// The setters that a writer of a file may take for fields.
-pub(crate) const IN_CODE: [&str; 10] = [
+pub(crate) const IN_CODE: [&str; 13] = [
     "classify",
     "encrypt",
     "fingerprint",
     "ietf",
+    "label_records_with",
     "legacy_fingerprint",
+    "link_traces",
+    "on_event",
     "quota",
     "rejection_response",
     "scope",

@@ -266,7 +266,7 @@ fn frames_that_lie_are_rejected() {
         ("no version", ""),
         ("a status of two digits", "01 0063 00 00 00"),
         ("a status of four digits", "01 03e8 00 00 00"),
-        ("an unknown kind of body", "01 00c8 0a 00 00"),
+        ("an unknown kind of body", "01 00c8 0c 00 00"),
         ("a sensitive request id that is not there", "01 00c8 40 00 00"),
         ("fields that are not there", "01 00c8 80 00 00"),
         ("no fields, though the bit is set", "01 00c8 80 00 00 00"),
