@@ -199,6 +199,9 @@ impl<St: Store> Operator<St> {
         reason: &str,
     ) -> Result<Settled, OperatorError> {
         let reason = checked(reason, REASON)?;
+        if is_settled_so(seen, &becomes) {
+            return Ok(Settled::AlreadyApplied);
+        }
         if let Some(left) = self.leaves(seen, action).await? {
             return Ok(left);
         }
@@ -257,6 +260,20 @@ impl<St: Store> Operator<St> {
             }
             other => other,
         })
+    }
+}
+
+/// Whether an operator has settled the operation without a response and with this status before. A
+/// reconciler may report twice, and read the record in between.
+fn is_settled_so(seen: &RecordInfo, becomes: &Becomes) -> bool {
+    let settled = Some(NotRetained::Settled);
+    match (seen.state, becomes.ended()) {
+        (RecordState::Success { status, not_retained, .. }, Some((_, Some(outcome), _))) => {
+            not_retained == settled
+                && outcome.body == StoredBody::NotRetained(NotRetained::Settled)
+                && outcome.status == status
+        }
+        _ => false,
     }
 }
 

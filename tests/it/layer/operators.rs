@@ -96,6 +96,12 @@ async fn the_next_retry_gets_what_the_operator_has_settled() {
     let record = only(&layer, StateFilter::Stuck).await;
     let conclude = Settle::Conclude(StatusCode::CREATED);
     assert!(operator.settle(&record, conclude, "paid by hand").await.unwrap().is_applied());
+    // A reconciler that looks again and reports the same changes nothing.
+    let now = only(&layer, StateFilter::NotRetained).await;
+    let conclude = Settle::Conclude(StatusCode::CREATED);
+    let again = operator.settle(&now, conclude, "paid by hand").await.unwrap();
+    assert!(matches!(again, Settled::AlreadyApplied), "{again:?}");
+    assert_eq!(operator.show(&now.key).await.unwrap().history.len(), 1);
     let (status, problem) = send(&app, "/", "concluded").await;
     assert_eq!(status, 409);
     let problem: serde_json::Value = serde_json::from_str(&problem).unwrap();
