@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tower_idempotency::operate::{Event, EventKind, LeaseLoss, NotStored, Notice, Settle};
-use tower_idempotency::store::operator::OperatorAction;
+use tower_idempotency::operate::{Event, EventKind, LeaseLoss, Notice};
 use tower_idempotency::store::{DynStore, StoreErrorKind};
-use tower_idempotency::{MemoryStore, OnOutage, PreviousAttempt, Scope};
+use tower_idempotency::{OnOutage, PreviousAttempt, Scope};
 
 use crate::support::{
     Effects, Fault, Gate, Operation, Scripted, Server, TestLayer, app, counting, layer, layer_over,
@@ -143,6 +142,10 @@ async fn an_operation_without_a_record_is_told() {
 #[cfg(feature = "axum")]
 #[tokio::test]
 async fn what_an_operator_does_is_told_and_the_attempt_that_it_fenced() {
+    use tower_idempotency::MemoryStore;
+    use tower_idempotency::operate::{NotStored, Settle};
+    use tower_idempotency::store::operator::OperatorAction;
+
     let layer = layer_over(DynStore::new(MemoryStore::new())).namespace("payments");
     let (layer, mut notices) = told(layer.label_records());
     let (effects, gate) = (Effects::new(), Gate::new());
