@@ -56,7 +56,7 @@ fn every_documented_metric_is_described_with_its_unit() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     let names = documented();
-    assert_eq!(names.len(), 16, "{names:?}");
+    assert_eq!(names.len(), 18, "{names:?}");
     metrics::with_local_recorder(&recorder, || {
         let layer = layer();
         // A description without a value is not in the snapshot, and it belongs to one kind.
