@@ -107,9 +107,9 @@
 //! These crates have types in the public API: `axum_core` 0.5 (axum 0.8), `bytes` 1, `http` 1,
 //! `http_body` 1, `tower_layer` 0.3, `tower_service` 0.3, `serde_core` 1 and `serde_json` 1; with
 //! their features also `redis` 1, `sqlx_core`, `sqlx_postgres` and `sqlx_sqlite` 0.9 (sqlx 0.9),
-//! `tower` 0.5, `reqwest` 0.13 and `reqwest_middleware` 0.5. A new incompatible version of one of
-//! them is a new incompatible version of this crate. The oldest supported Rust is 1.95. A newer
-//! minimum is a minor release.
+//! `axum` 0.8, `tower` 0.5, `reqwest` 0.13 and `reqwest_middleware` 0.5. A new incompatible version
+//! of one of them is a new incompatible version of this crate. The oldest supported Rust is 1.95. A
+//! newer minimum is a minor release.
 //!
 //! # Features
 //!

@@ -38,7 +38,7 @@ pub struct Lease {
     pub label: Option<Arc<RecordLabel>>,
     /// When the attempt was reserved, by the clock of its process. A store whose server keeps no
     /// such time writes how long ago it was.
-    pub since: Instant,
+    pub(crate) since: Instant,
     /// In transaction mode: the transaction that the attempt runs in. Such a lease does not lapse.
     pub transaction: Option<OpenTransaction>,
 }
