@@ -3,8 +3,9 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::time::Duration;
 
-use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, read};
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, poll, read};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 /// What happened on the terminal.
@@ -65,6 +66,9 @@ fn is_end(key: KeyEvent) -> bool {
 /// A thread waits for the keys. It ends with the process.
 fn keys() -> UnboundedReceiver<Event> {
     let (sender, receiver) = unbounded_channel();
+    // The first call begins to listen. A new size of the terminal that comes before is lost, and the
+    // screen is drawn next. An error comes again from `read`.
+    let _ = poll(Duration::ZERO);
     std::thread::spawn(move || {
         while let Ok(event) = read() {
             if sender.send(event).is_err() {
