@@ -12,7 +12,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Installs what `told` names, for the whole process.
+/// Installs the receivers that `told` names. They serve the whole process.
 pub(crate) fn install(
     told: &str,
     layer: IdempotencyLayer<MemoryStore>,

@@ -15,7 +15,7 @@ use crate::view::table::wrapped;
 pub(crate) struct Plan<'a> {
     /// The word of the command: `release`.
     pub(crate) action: &'static str,
-    /// What it does that to, for the question: `it`.
+    /// The object of the question: `it`.
     pub(crate) object: &'static str,
     /// What the record becomes.
     pub(crate) becomes: String,

@@ -40,7 +40,7 @@ pub(crate) async fn find(
     Ok((key, shown))
 }
 
-/// The record, for a command that changes it.
+/// Finds the record that a command changes.
 pub(crate) async fn find_live(
     session: &mut Session<'_>,
     target: &Target,

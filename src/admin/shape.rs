@@ -221,7 +221,5 @@ fn seconds(duration: Duration) -> f64 {
 }
 
 fn digits(token: Token) -> String {
-    let mut digits = Vec::new();
-    hex::push(token.as_bytes(), &mut digits);
-    digits.into_iter().map(char::from).collect()
+    hex::text(token.as_bytes())
 }

@@ -1,7 +1,7 @@
-//! What is told of an operation while it runs: the fields of its span, the metrics, and the events.
+//! Reports an operation while it runs: the fields of its span, the metrics, and the events.
 //!
-//! The flow calls one function for each thing that happens. Each costs a branch or two if it is
-//! told to nobody.
+//! The flow calls one function for each thing that happens. Without a subscriber, a recorder or a
+//! listener, each costs a branch or two.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -8,6 +8,13 @@ pub(crate) fn push<const N: usize>(bytes: &[u8; N], digits: &mut Vec<u8>) {
     digits.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
 }
 
+/// The digits as text.
+pub(crate) fn text<const N: usize>(bytes: &[u8; N]) -> String {
+    let mut digits = Vec::new();
+    push(bytes, &mut digits);
+    digits.into_iter().map(char::from).collect()
+}
+
 /// The bytes of so many digits, in lower or upper case. `None` for any other text.
 pub(crate) fn read<const N: usize>(digits: &str) -> Option<[u8; N]> {
     let (pairs, []) = digits.as_bytes().as_chunks::<2>() else { return None };

@@ -241,9 +241,7 @@ impl StorageKey {
 
     /// All 64 hexadecimal digits, in lower case. They begin with the 8 digits that logs show.
     pub fn to_hex(self) -> String {
-        let mut digits = Vec::new();
-        hex::push(&self.0, &mut digits);
-        digits.into_iter().map(char::from).collect()
+        hex::text(&self.0)
     }
 
     /// The name with these 64 hexadecimal digits. `None` for any other text.

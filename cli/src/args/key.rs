@@ -69,7 +69,7 @@ pub(crate) struct ScopeArgs {
     /// The scope of callers without an identity, and of a service without scopes.
     #[arg(long)]
     anonymous: bool,
-    /// The host that the client names, for a service with `host_in_scope`.
+    /// The host that the client names. Only a service with `host_in_scope` needs it.
     #[arg(long, value_name = "HOST", requires = "scope_of")]
     host: Option<String>,
 }

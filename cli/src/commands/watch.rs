@@ -68,7 +68,7 @@ impl Look {
         Ok(Self { at: SystemTime::now(), stats, records })
     }
 
-    /// In one line, for a log.
+    /// Writes one line, as a log has it.
     fn line(&self) -> String {
         let counts = format!("{}  {}", time(self.at), stats::line(&self.stats));
         match self.records.first() {

@@ -116,7 +116,7 @@ pub enum EventKind {
         by: Arc<str>,
         /// The reason.
         reason: Arc<str>,
-        /// The token of the record from now on. `None`: there is no record.
+        /// The token of the record from now on. `None`: the record was deleted.
         token: Option<Token>,
     },
 }

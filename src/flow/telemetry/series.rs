@@ -44,8 +44,8 @@ pub(super) fn record(label: Label<'_>, series: Series, value: impl Fn() -> Durat
     });
 }
 
-/// Whether the recorder records. The one that stands for none has no size. A recorder of the
-/// application can have no size too, and then a histogram tells whether it reads values.
+/// Whether the recorder records. The default recorder, which records nothing, has no size. A recorder
+/// of the application can have no size too, and then a histogram tells whether it reads values.
 fn is_live(recorder: &dyn Recorder) -> bool {
     static PROBE: Key = Key::from_static_name("idempotency_store_seconds");
     size_of_val(recorder) > 0 || {

@@ -277,7 +277,8 @@ fn is_settled_so(seen: &RecordInfo, becomes: &Becomes) -> bool {
     }
 }
 
-/// The same change of the same record has the same id, whoever sends it and however often.
+/// The same change of the same record has the same id. The sender and the number of tries do not
+/// count.
 fn id(seen: &RecordInfo, action: OperatorAction, becomes: &Becomes) -> Token {
     let mut framed = Framed::new("intervention 1");
     framed.field(seen.key.as_bytes());

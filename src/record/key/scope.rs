@@ -155,9 +155,7 @@ impl ScopeDigest {
 
     /// All 32 hexadecimal digits, in lower case.
     pub fn to_hex(self) -> String {
-        let mut digits = Vec::new();
-        hex::push(&self.0, &mut digits);
-        digits.into_iter().map(char::from).collect()
+        hex::text(&self.0)
     }
 
     /// The digest with these 32 hexadecimal digits. `None` for any other text.

@@ -4,7 +4,7 @@ use super::*;
 
 const RUNBOOK: &str = include_str!("../../../../src/guide/runbook.md");
 
-/// What stands for the words in capitals.
+/// The values of the words in capitals.
 const FILLED_IN: [(&str, &str); 5] = [
     ("KEY", "3fc82ec1"),
     ("STATUS", "201"),
