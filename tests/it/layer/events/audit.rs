@@ -202,8 +202,11 @@ struct History {
     record: Option<Rebuilt>,
     /// Writes of these attempts may have taken effect, though the store said that they failed.
     unsure: HashSet<Token>,
-    /// What a release of the attempt puts back.
-    before: Option<Rebuilt>,
+    /// What a release of each attempt puts back.
+    before: HashMap<Token, Rebuilt>,
+    /// What the record was before its attempt lost it while it retried a write. Either its release
+    /// had taken effect, or a reservation without an event took the record over.
+    lost: Option<Rebuilt>,
     /// How many reservations may have taken effect, though the store said that they failed.
     hidden: u32,
     /// How many of them other attempts have found.
@@ -224,11 +227,12 @@ impl History {
     /// is what that would leave.
     fn resolve(&mut self, found: Option<Token>, event: &Event) {
         let current = self.record.map(|record| record.token);
-        let before = self.before.map(|record| record.token);
+        let before = self.before();
+        let found_before = before.map(|record| record.token);
         let is_unsure =
             |token: Option<Token>| token.is_some_and(|token| self.unsure.contains(&token));
-        if is_unsure(current) && found != current && found == before {
-            self.record = self.before;
+        if is_unsure(current) && found != current && found == found_before {
+            self.record = before;
         } else if current.is_none() && is_unsure(found) {
             // A record that was gone was written again.
             let attempt = event.attempt.unwrap();
@@ -250,7 +254,11 @@ impl History {
         };
         match &event.kind {
             EventKind::Reserved { replaces, .. } => self.resolve(*replaces, event),
-            EventKind::NotStored(_) | EventKind::Rejected { .. } => {}
+            // These say nothing of the record: its attempt may be late.
+            EventKind::NotStored(_)
+            | EventKind::Rejected { .. }
+            | EventKind::LeaseLost(_)
+            | EventKind::WriteRetried(_) => {}
             _ => self.resolve(event.token, event),
         }
         match &event.kind {
@@ -258,14 +266,13 @@ impl History {
                 assert!(previous.is_none() && !is_in_doubt && event.attempt == Some(1));
                 assert!(self.record.is_none(), "{event:?} after {self:?}");
                 self.record = Some(at(RecordStatus::Pending));
-                self.before = None;
             }
             EventKind::Reserved { replaces: Some(replaced), previous, is_in_doubt } => {
                 assert!(previous.is_some() && *is_in_doubt);
                 self.take_over(*replaced, event);
                 self.record = Some(at(RecordStatus::Pending));
-                self.before =
-                    Some(Rebuilt { token: *replaced, ..at(status_of(previous.unwrap())) });
+                let before = Rebuilt { token: *replaced, ..at(status_of(previous.unwrap())) };
+                self.before.insert(event.token.unwrap(), before);
             }
             EventKind::Completed { .. } => self.settle(RecordStatus::Success, event),
             EventKind::Failed { .. } => self.settle(RecordStatus::Failed, event),
@@ -281,12 +288,13 @@ impl History {
             EventKind::WriteRetried(_) => {
                 self.unsure.insert(event.token.unwrap());
             }
-            EventKind::NotStored(reason) => {
-                assert_eq!(*reason, NotStored::LeaseLost);
+            EventKind::NotStored(NotStored::LeaseLost) => {
                 let token = event.token.unwrap();
                 if self.unsure.remove(&token) && self.is_of(token) {
-                    // A release that was retried: it took effect the first time.
-                    self.record = self.before;
+                    // A release that was retried: it took effect the first time. Or another attempt
+                    // took over.
+                    self.lost = self.record;
+                    self.record = self.before();
                 } else {
                     self.expect_other(token, event);
                 }
@@ -308,7 +316,10 @@ impl History {
                 self.take_over_as_it_is(event);
                 self.record = status.map(|status| Rebuilt { token: token.unwrap(), ..at(status) });
             }
-            EventKind::Renewed | EventKind::LeaseLost(_) => {}
+            // A write is given up at the end of the run, and may have taken effect.
+            EventKind::NotStored(NotStored::GivenUp)
+            | EventKind::Renewed
+            | EventKind::LeaseLost(_) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -322,30 +333,61 @@ impl History {
             return;
         }
         // Reservations without an event lie between.
-        let between = attempt - before - 1;
-        self.found += between;
-        assert!(between > 0 && self.found <= self.hidden, "{event:?} after {self:?}");
+        self.find_hidden(attempt - 1, event);
     }
 
     /// An operator has changed the record that it saw.
     fn take_over_as_it_is(&mut self, event: &Event) {
-        let before = self.record.map_or(0, |record| record.attempt);
         if !self.is_of(event.token.unwrap()) {
-            let between = event.attempt.unwrap() - before;
-            self.found += between;
-            assert!(between > 0 && self.found <= self.hidden, "{event:?} after {self:?}");
+            self.find_hidden(event.attempt.unwrap(), event);
         }
+    }
+
+    /// The record is of an attempt without an event, which has this number. The fewest reservations
+    /// that explain it count.
+    fn find_hidden(&mut self, attempt: u32, event: &Event) {
+        let released = self.before().filter(|_| self.is_unsure());
+        let known = [self.lost.take(), self.record, released].into_iter().flatten();
+        let known = known.map(|record| record.attempt).filter(|known| *known < attempt).max();
+        self.found += attempt - known.unwrap_or_default();
+        assert!(self.found <= self.hidden, "{event:?} after {self:?}");
+    }
+
+    /// What a release of the record's attempt puts back.
+    fn before(&self) -> Option<Rebuilt> {
+        self.record.and_then(|record| self.before.get(&record.token).copied())
+    }
+
+    /// Whether the last write of the record's attempt may have taken effect.
+    fn is_unsure(&self) -> bool {
+        self.record.is_some_and(|record| self.unsure.contains(&record.token))
     }
 
     fn settle(&mut self, status: RecordStatus, event: &Event) {
         let (token, attempt) = (event.token.unwrap(), event.attempt.unwrap());
         // A record that is gone is written again, if the key is free.
         let gone = Rebuilt { token, attempt, status };
+        if !self.is_of(token) && self.is_unsure() && self.before().is_none() {
+            // The release of a first attempt had taken effect, and an earlier one was late.
+            self.record = None;
+        }
         if self.record.is_some() {
             self.expect(token, event);
         }
         self.record.get_or_insert(gone).status = status;
         self.unsure.remove(&token);
+    }
+
+    /// Whether this is what the last write of an attempt left that was given up at the end of the run:
+    /// the end of the attempt, or what its release put back.
+    fn may_have_been_given_up(&self, stored: Option<Rebuilt>) -> bool {
+        let ends = |stored: Rebuilt| {
+            self.unsure.contains(&stored.token)
+                && self.record.is_none_or(|record| {
+                    (record.token, record.attempt) == (stored.token, stored.attempt)
+                })
+        };
+        stored.is_some_and(ends) || (self.is_unsure() && stored == self.before())
     }
 
     /// Compares what the events say with what the store says.
@@ -355,7 +397,7 @@ impl History {
             attempt: record.attempt,
             status: record.state.status(),
         });
-        if stored == self.record {
+        if stored == self.record || self.may_have_been_given_up(stored) {
             return;
         }
         // The last reservation has no event, and no attempt has found it yet.
@@ -437,7 +479,6 @@ async fn run(seed: u64) -> HashMap<&'static str, usize> {
     count(events.iter().map(|event| event.kind.word()))
 }
 
-#[ignore = "fails now and then where an operator changes a record whose reservation has no event"]
 #[tokio::test(start_paused = true)]
 async fn the_history_of_every_record_can_be_rebuilt_from_the_events() {
     let mut all = HashMap::new();
