@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 use tower_idempotency::operate::{InvalidText, OperatorError, Settle, Settled};
 use tower_idempotency::store::operator::{ListFilter, ListRequest, RecordInfo, StateFilter};
-use tower_idempotency::store::{DynStore, Outcome, RecordLabel, StoredBody};
+use tower_idempotency::store::{DynStore, Outcome, StoredBody};
 use tower_idempotency::{Attempt, IdempotencyKey, IdempotencyLayer, MemoryStore, Scope};
 
 use crate::support::{Gate, patiently};
@@ -49,6 +49,7 @@ fn paid() -> Outcome {
     )
 }
 
+#[cfg(feature = "axum")]
 #[tokio::test]
 async fn a_labelled_record_has_the_route_that_the_router_has_matched() {
     let layer = layer();
@@ -57,7 +58,9 @@ async fn a_labelled_record_has_the_route_that_the_router_has_matched() {
     assert_eq!(send(&app, "/payments/7/refunds?secret=1", "order-1001").await.0, 502);
     let record = only(&layer, StateFilter::Failed).await;
     let label = record.label.unwrap();
-    assert_eq!(*label, RecordLabel::new("payments", "POST /payments/{id}/refunds"));
+    let expected =
+        tower_idempotency::store::RecordLabel::new("payments", "POST /payments/{id}/refunds");
+    assert_eq!(*label, expected);
     let operator = layer.operator("night shift").unwrap();
     assert_eq!(record.scope, Some(operator.scope_digest(&Scope::new("account"))));
 }
