@@ -16,6 +16,7 @@ use crate::store::ReserveRequest;
 use crate::store::memory::capacity::Capacity;
 use crate::store::memory::claim::{Claim, RECORD};
 use crate::store::memory::limits::Limits;
+use crate::store::memory::operator::Audit;
 use crate::store::memory::search::Search;
 use crate::store::memory::shard::Shard;
 use crate::store::memory::{Inner, Secret, frame};
@@ -33,6 +34,7 @@ pub(super) fn store(shards: usize, max_records: usize) -> Arc<Inner> {
         secret,
         capacity: Capacity::new(shards, secret, Limits::new(max_records, usize::MAX)),
         search: Search::default(),
+        audit: Audit::default(),
         id: 0,
         tokens: AtomicU64::new(1),
         start: Instant::now(),
