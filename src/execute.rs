@@ -164,9 +164,10 @@ impl<St: Store> IdempotencyLayer<St> {
                 }
             };
             match ended {
-                Ended::Responded(value) | Ended::Unguarded(value) | Ended::Nested(value) => {
-                    Caught::Completed(value.map(Executed::first))
-                }
+                Ended::Responded(value)
+                | Ended::Abandoned(value)
+                | Ended::Unguarded(value)
+                | Ended::Nested(value) => Caught::Completed(value.map(Executed::first)),
                 Ended::Replayed(outcome) => Caught::Completed(Executed::replay(&outcome)),
                 Ended::Rejected(rejection) => {
                     Caught::Completed(Err(ExecuteError::Rejected(rejection)))

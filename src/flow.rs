@@ -278,7 +278,7 @@ impl<B: Body, E> Ended<Response<ResponseBody<B>>, E> {
         request_id: Option<HeaderValue>,
     ) -> Caught<Response<ResponseBody<B>>, E> {
         Caught::Completed(match self {
-            Self::Responded(mut response) => {
+            Self::Responded(mut response) | Self::Abandoned(mut response) => {
                 if config.mark_original {
                     response::mark_original(&mut response);
                 }

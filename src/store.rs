@@ -122,6 +122,9 @@ pub trait Store: Send + Sync + 'static {
         Self: Sized;
 
     /// Starts the lease and the retention of the pending record anew.
+    ///
+    /// A lease of zero ([`Lease::lease`]) has lapsed at once: the attempt gives it up, and the
+    /// record is abandoned for every request from then on. This wakes the waiters.
     fn renew(&self, lease: &Lease) -> impl Future<Output = Result<Settlement, StoreError>> + Send
     where
         Self: Sized;

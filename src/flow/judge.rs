@@ -21,7 +21,7 @@ use crate::store::{Conflict, MaybeConflict};
 ///
 /// The first of these that applies gives the class:
 ///
-/// 1. a [`ResponseDirective`] that says that the attempt failed,
+/// 1. a [`ResponseDirective`] that says that the attempt failed or was abandoned,
 /// 2. a rejection by another layer of this crate,
 /// 3. any other [`ResponseDirective`],
 /// 4. the classifier, or over gRPC the status of the call.
@@ -49,10 +49,10 @@ where
         let protocol = protocol.of_response(&head.headers);
         // A rejection by another layer of this crate is not a response of the handler.
         let rejected = Recognized::in_extensions(&head, protocol.is_read_to_its_end());
-        // The handler knows best that it had an effect before the failure.
-        let failed = directive.class_override().filter(|class| *class == ResponseClass::Failed);
+        // The handler knows best that it may have had an effect before.
+        let doubt = directive.doubt();
         let said =
-            failed.or(rejected.map(ResponseClass::of_rejection)).or(directive.class_override());
+            doubt.or(rejected.map(ResponseClass::of_rejection)).or(directive.class_override());
         let by_head = said.unwrap_or_else(|| (config.classify)(&head));
         let may_be_rejection = rejected.is_none() && may_be_rejection(head.status, &head.headers);
         let needed = may_be_rejection.then_some(LONGEST_PROBLEM);
@@ -66,11 +66,11 @@ where
         let (by_status, status) = protocol.classify(&response, body.as_ref().ok(), by_head);
         let rejected = rejected.or_else(|| protocol.rejection(&response, body.as_ref().ok()?));
         let class =
-            failed.or(rejected.map(ResponseClass::of_rejection)).or(said).unwrap_or(by_status);
+            doubt.or(rejected.map(ResponseClass::of_rejection)).or(said).unwrap_or(by_status);
         match &body {
             _ if rejected.is_some() => warn_of_rejection(config),
             Ok(StoredBody::NotRetained(NotRetained::Streamed))
-                if class != ResponseClass::Discard =>
+                if !matches!(class, ResponseClass::Discard | ResponseClass::Abandoned) =>
             {
                 warn_of_stream(config, response.headers());
             }

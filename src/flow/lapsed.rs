@@ -13,6 +13,9 @@ const LEASES: usize = 1024;
 
 /// When each lease was first seen to have lapsed. If no renewal follows, its attempt was cut off.
 ///
+/// An attempt of this process may also have given its lease up. Nothing renews it any more, so there
+/// is nothing to wait for.
+///
 /// A later request continues the wait of an earlier one. The token of a lease selects its slot.
 /// Another lease may overwrite the slot, and the next request then waits from the start.
 ///
@@ -23,37 +26,52 @@ pub(crate) struct Lapsed(Mutex<Vec<Option<LapsedLease>>>);
 struct LapsedLease {
     key: StorageKey,
     token: Token,
-    since: Instant,
+    /// `None`: it was given up.
+    since: Option<Instant>,
 }
 
 impl Lapsed {
     /// Returns since when a lease looks lapsed. The first call for a lease stores the current
-    /// instant.
-    pub(crate) fn since(&self, key: &StorageKey, token: &Token) -> Instant {
+    /// instant. `None` if it was given up.
+    pub(crate) fn since(&self, key: &StorageKey, token: &Token) -> Option<Instant> {
         let mut leases = lock(&self.0);
-        if leases.is_empty() {
-            leases.resize_with(LEASES, || None);
-        }
-        let slot = &mut leases[slot(token)];
+        let slot = place(&mut leases, token);
         match slot {
             Some(seen) if seen.token == *token && seen.key == *key => seen.since,
             _ => {
-                let since = Instant::now();
+                let since = Some(Instant::now());
                 *slot = Some(LapsedLease { key: *key, token: *token, since });
                 since
             }
         }
     }
 
+    /// Notes that an attempt of this process gives its lease up.
+    pub(crate) fn given_up(&self, key: &StorageKey, token: &Token) {
+        let mut leases = lock(&self.0);
+        let given_up = LapsedLease { key: *key, token: *token, since: None };
+        *place(&mut leases, token) = Some(given_up);
+    }
+
     /// Removes a lease that was renewed.
     pub(crate) fn renewed(&self, token: &Token) {
         let mut leases = lock(&self.0);
         if let Some(slot) = leases.get_mut(slot(token))
-            && slot.as_ref().is_some_and(|seen| seen.token == *token)
+            && slot.as_ref().is_some_and(|seen| seen.token == *token && seen.since.is_some())
         {
             *slot = None;
         }
     }
+}
+
+fn place<'a>(
+    leases: &'a mut Vec<Option<LapsedLease>>,
+    token: &Token,
+) -> &'a mut Option<LapsedLease> {
+    if leases.is_empty() {
+        leases.resize_with(LEASES, || None);
+    }
+    &mut leases[slot(token)]
 }
 
 /// The slot of a token. A token is random or a counter, so all of its bytes count.
@@ -83,5 +101,21 @@ mod tests {
         assert_ne!(lapsed.since(&key, &Token::new([8; 16])), first);
         lapsed.renewed(&token);
         assert_ne!(lapsed.since(&key, &token), first);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_was_given_up_needs_no_time() {
+        let (lapsed, token) = (Lapsed::default(), Token::new([7; 16]));
+        let [key, other] = [b"key", b"two"].map(|key| {
+            let key = IdempotencyKey::parse(key).unwrap();
+            StorageKey::derive(None, "", &Scope::anonymous(), &key)
+        });
+        assert!(lapsed.since(&key, &token).is_some());
+        lapsed.given_up(&key, &token);
+        assert_eq!(lapsed.since(&key, &token), None);
+        // The record was read before the lease was given up.
+        lapsed.renewed(&token);
+        assert_eq!(lapsed.since(&key, &token), None);
+        assert!(lapsed.since(&other, &token).is_some(), "it was of another key");
     }
 }

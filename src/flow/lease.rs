@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::time::Instant;
@@ -37,7 +38,10 @@ struct LiveLease<St> {
     config: Arc<Config>,
     attempt: Attempt,
     lease: Lease,
-    renewed: Mutex<Renewed>,
+    /// Locked while the lease is renewed.
+    renewed: tokio::sync::Mutex<Renewed>,
+    /// The lease is not renewed any more.
+    is_given_up: AtomicBool,
     /// The line in which other requests of this process wait, as long as this attempt may provide
     /// the response.
     member: Mutex<Option<Member>>,
@@ -75,7 +79,8 @@ impl<St: Store> OwnedLease<St> {
             config: Arc::clone(config),
             attempt,
             lease,
-            renewed: Mutex::new(Renewed { since, next }),
+            renewed: tokio::sync::Mutex::new(Renewed { since, next }),
+            is_given_up: AtomicBool::new(false),
             member: Mutex::new(member),
             span: Span::current(),
         });
@@ -116,13 +121,27 @@ impl<St: Store> LiveLease<St> {
         self.attempt.lose_lease()
     }
 
+    /// Ends the renewals for good. One that is on its way ends first, because it would revive the
+    /// lease.
+    async fn end_renewals(&self) {
+        self.is_given_up.store(true, Ordering::Release);
+        self.shared.lapsed.given_up(&self.lease.key, &self.lease.token);
+        let renewed = async { Ok(drop(self.renewed.lock().await)) };
+        // A thread that is blocked may hold it up. The lease then lapses later.
+        let _ = within(self.config.store_timeout, renewed).await;
+    }
+
     /// Renews the lease if a third of it has passed, and returns when to call again.
     ///
     /// If the store is down, the lease can lapse. The handler is then told. The layer still renews
     /// the lease as soon as it can, because it may be that no other attempt has taken over.
     async fn renew_now(&self) -> Option<Instant> {
         let Self { shared, config, attempt, lease, .. } = self;
-        let Renewed { since, next } = *lock(&self.renewed);
+        let mut renewed = self.renewed.lock().await;
+        if self.is_given_up.load(Ordering::Acquire) {
+            return None;
+        }
+        let Renewed { since, next } = *renewed;
         let (beat, lapses, now) = (beat(lease.lease), since + lease.lease, Instant::now());
         let left = lapses.saturating_duration_since(now);
         let is_settling = attempt.is_settling();
@@ -139,14 +158,14 @@ impl<St: Store> LiveLease<St> {
         }
         // A renewal that takes longer than a beat has no use, and must not delay the next one.
         let most = if left.is_zero() { beat } else { beat.min(left) };
-        let renewed = within(config.store_timeout.min(most), shared.store.renew(lease)).await;
+        let reply = within(config.store_timeout.min(most), shared.store.renew(lease)).await;
         telemetry::store_took(lease.label.as_ref(), "renew", Began::at(now));
-        match renewed {
+        match reply {
             Ok(Settlement::Applied) => {
                 shared.observer.renewed(lease);
                 shared.store_replied();
                 let next = now + beat;
-                *lock(&self.renewed) = Renewed { since: now, next };
+                *renewed = Renewed { since: now, next };
                 Some(next)
             }
             Ok(Settlement::LeaseLost) => {
@@ -163,7 +182,7 @@ impl<St: Store> LiveLease<St> {
             Err(error) => {
                 shared.store_failed("renew", &lease.key, lease.label.as_ref(), &error);
                 let next = Instant::now() + beat / 4;
-                *lock(&self.renewed) = Renewed { since, next };
+                *renewed = Renewed { since, next };
                 Some(self.next_look(next, lapses))
             }
         }

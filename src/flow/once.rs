@@ -90,9 +90,21 @@ impl<T> Done<T> {
             && outcome.is_ok_and(|outcome| outcome.status.as_u16() < 400)
     }
 
+    /// A transaction is rolled back, so that its attempt has failed. What it did elsewhere is in
+    /// doubt.
+    pub(super) fn rolled_back_if_abandoned(self) -> Self {
+        match self.class {
+            ResponseClass::Abandoned => Self { class: ResponseClass::Failed, ..self },
+            _ => self,
+        }
+    }
+
     /// How the record of the attempt ends, and how the operation ended for its caller.
     pub(super) fn into_end<E>(self) -> (SettleAs, Ended<T, E>) {
         let end = match (self.class, self.outcome) {
+            (ResponseClass::Abandoned, _) => {
+                return (SettleAs::Abandon, Ended::Abandoned(self.response));
+            }
             (ResponseClass::Discard, _) => SettleAs::Release,
             (ResponseClass::Success, Ok(outcome)) => SettleAs::Complete(outcome, self.retention),
             (ResponseClass::Failed, Ok(outcome)) => SettleAs::Fail(Some(outcome), self.retention),
@@ -107,6 +119,8 @@ impl<T> Done<T> {
 /// How one operation ended for its caller.
 pub(crate) enum Ended<T, E> {
     Responded(T),
+    /// The operation ran, and it is unknown how it ended. It has a response all the same.
+    Abandoned(T),
     /// The operation ran without a record.
     Unguarded(T),
     /// The operation ran, and an outer layer guards it.
@@ -184,7 +198,7 @@ where
         let is_success = matches!(end, SettleAs::Complete(..));
         let settled = lease.settle(end).await;
         match (ended, settled) {
-            (Ended::Responded(_), SettleResult::LeaseLost(Some(found))) => {
+            (Ended::Responded(_) | Ended::Abandoned(_), SettleResult::LeaseLost(Some(found))) => {
                 let (mut outcome, origin) = *found;
                 observer.replayed(config, &requested.reserve, &mut outcome, origin);
                 Ended::Replayed(outcome)
@@ -205,6 +219,7 @@ impl<T, E> Ended<T, E> {
     fn word(&self) -> &'static str {
         match self {
             Self::Responded(_) => "executed",
+            Self::Abandoned(_) => "abandoned",
             Self::Unguarded(_) => "unguarded",
             Self::Nested(_) => "nested",
             Self::Replayed(_) => "replayed",

@@ -95,7 +95,7 @@ impl Config {
         let is_stored = match class {
             ResponseClass::Success => true,
             ResponseClass::Failed => self.policies.on_failed == OnFailed::Replay,
-            ResponseClass::Discard => false,
+            ResponseClass::Discard | ResponseClass::Abandoned => false,
         };
         is_stored.then_some(self.max_response)
     }

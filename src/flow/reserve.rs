@@ -22,7 +22,7 @@ pub(super) async fn reserve<St: Store>(
     config: &Config,
     requested: &mut Requested,
     mut member: Option<&mut Member>,
-    has_missed_renewal: bool,
+    mut has_missed_renewal: bool,
 ) -> Admission {
     let awaited = member.as_ref().and_then(|member| member.awaited());
     // If the attempt that a line waits for fails, one member runs it again. If that fails too, the
@@ -81,8 +81,19 @@ pub(super) async fn reserve<St: Store>(
             Ok(record)
                 if !has_missed_renewal && requested.is_of(&record) && looks_abandoned(&record) =>
             {
-                let since = shared.lapsed.since(&key, &record.token);
-                return Admission::LooksAbandoned(since + missed_beat(requested.reserve.lease));
+                match shared.lapsed.since(&key, &record.token) {
+                    Some(since) => {
+                        let until = since + missed_beat(requested.reserve.lease);
+                        return Admission::LooksAbandoned(until);
+                    }
+                    // One member of the line has run the operation again, to the same end.
+                    None if requested.reserve.retry_abandoned
+                        && awaited.is_some_and(|awaited| awaited != record.token) =>
+                    {
+                        return Admission::Reject(config.in_flight());
+                    }
+                    None => has_missed_renewal = true,
+                }
             }
             // Another rule wrote the record, so the store took it for another operation. Ask again.
             Ok(record) if requested.adopts(&record) && record.yields_to(&requested.reserve) => {}

@@ -18,6 +18,8 @@ pub(super) enum SettleAs {
     Fail(Option<Outcome>, Duration),
     /// Nothing happened.
     Release,
+    /// It is unknown how the attempt ended. The lease is given up.
+    Abandon,
 }
 
 /// The result of one write.
@@ -46,6 +48,7 @@ impl SettleAs {
             Self::Complete(..) => "complete",
             Self::Fail(..) => "fail",
             Self::Release => "release",
+            Self::Abandon => "abandon",
         }
     }
 
@@ -66,7 +69,13 @@ impl SettleAs {
             (Self::Release, Some(previous)) => {
                 EventKind::PutBack { previous, token: lease.replaces }
             }
+            (Self::Abandon, _) => EventKind::Abandoned,
         }
+    }
+
+    /// Whether it stores nothing that another attempt lacks, so that a lost lease is as good.
+    pub(super) fn stores_nothing(&self) -> bool {
+        matches!(self, Self::Release | Self::Abandon)
     }
 
     /// Stores with a response the trace that it was made in.
@@ -80,7 +89,7 @@ impl SettleAs {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Complete(outcome, _) | Self::Fail(Some(outcome), _) => outcome.bytes().len(),
-            Self::Fail(None, _) | Self::Release => 0,
+            Self::Fail(None, _) | Self::Release | Self::Abandon => 0,
         }
     }
 
@@ -109,7 +118,7 @@ impl SettleAs {
             Self::Fail(Some(outcome), retention) => {
                 Some(Self::Fail(Some(bare(outcome)), *retention))
             }
-            Self::Fail(None, _) | Self::Release => None,
+            Self::Fail(None, _) | Self::Release | Self::Abandon => None,
         }
     }
 
@@ -137,6 +146,10 @@ impl SettleAs {
                 within(bound, store.fail(lease, outcome, *retention)).await
             }
             Self::Release => within(bound, store.release(lease)).await,
+            Self::Abandon => {
+                let given_up = lease.given_up();
+                within(bound, store.renew(&given_up)).await
+            }
         };
         telemetry::store_took(lease.label.as_ref(), self.word(), began);
         if matches!(written, Ok(Settlement::Applied)) {

@@ -26,8 +26,8 @@ use crate::http::response::StoredResponse;
 /// ```
 ///
 /// The [`Rejection`](crate::Rejection) of another layer is never stored, whatever the directive
-/// says. Only [`failed`](Self::failed) overrides its class, because it says that the handler had an
-/// effect before the other layer rejected it.
+/// says. Only [`failed`](Self::failed) and [`abandoned`](Self::abandoned) override its class, because
+/// they say that the handler may have had an effect before the other layer rejected it.
 ///
 /// A directive does not change what transaction mode commits. A [`success`](Self::success) with a
 /// status of 400 or more is stored and replayed. The handler's writes are rolled back all the same,
@@ -55,6 +55,19 @@ impl ResponseDirective {
     /// [`OnFailed`](crate::OnFailed) says otherwise.
     pub fn failed() -> Self {
         Self { class: Some(ResponseClass::Failed), ..Self::new() }
+    }
+
+    /// Declares that nobody knows how the attempt ended: it was cut off somewhere behind the handler.
+    /// For a gateway: the connection to its upstream broke or timed out after the request was sent.
+    ///
+    /// The client gets the response, and nothing of it is stored. The record is abandoned at once,
+    /// so the next request runs in doubt, or is rejected: [`OnAbandoned`](crate::OnAbandoned)
+    /// decides. If the request was not sent, use [`discard`](Self::discard) instead.
+    ///
+    /// In transaction mode it has the effect of [`failed`](Self::failed): the attempt is rolled
+    /// back, and the operation is in doubt.
+    pub fn abandoned() -> Self {
+        Self { class: Some(ResponseClass::Abandoned), ..Self::new() }
     }
 
     /// Declares that nothing happened: the layer restores the record to its state before the
@@ -86,6 +99,11 @@ impl ResponseDirective {
 
     pub(crate) fn class_override(self) -> Option<ResponseClass> {
         self.class
+    }
+
+    /// The class, if it says that the attempt may have had an effect and has no result.
+    pub(crate) fn doubt(self) -> Option<ResponseClass> {
+        self.class.filter(|class| matches!(class, ResponseClass::Failed | ResponseClass::Abandoned))
     }
 
     pub(crate) fn level_override(self) -> Option<StoredResponse> {

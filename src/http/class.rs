@@ -27,6 +27,15 @@ pub enum ResponseClass {
     Success,
     /// The attempt ended without a definitive response.
     Failed,
+    /// The attempt was cut off behind the handler, and it is unknown how far it got.
+    ///
+    /// A gateway says so when it has sent the request and the connection to its upstream breaks or
+    /// times out. The client gets the response, and nothing of it is stored. The layer gives the
+    /// lease up, so the record is abandoned at once. [`OnAbandoned`](crate::OnAbandoned) then
+    /// decides about the next request. In transaction mode it is [`Failed`](Self::Failed).
+    ///
+    /// No status has this class by default.
+    Abandoned,
     /// Nothing happened. The layer restores the record to its state before the attempt.
     ///
     /// After a first attempt no record is left: the client may change its request and send it under

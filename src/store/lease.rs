@@ -101,6 +101,17 @@ impl Lease {
         Self { transaction: Some(transaction), ..self }
     }
 
+    /// The same lease with no time left, by which an attempt gives it up.
+    pub(crate) fn given_up(&self) -> Self {
+        Self { lease: Duration::ZERO, ..self.clone() }
+    }
+
+    /// The lease in milliseconds. One that is given up has none, so that it has lapsed at once.
+    #[cfg(any(feature = "redis", feature = "postgres", feature = "sqlite"))]
+    pub(super) fn lease_millis(&self) -> usize {
+        if self.lease.is_zero() { 0 } else { millis(self.lease) }
+    }
+
     /// The lease of a reservation whose operation never began. A release under it restores what the
     /// reservation found.
     pub(crate) fn never_begun(self) -> Self {

@@ -11,8 +11,8 @@
 //!
 //! The lease needs no clock but the server's own. A pending record is written, and renewed, with
 //! its whole retention. So its age is its retention less its remaining time. A record that is older
-//! than its lease is abandoned. An abandoned record that a released attempt puts back has a lease
-//! of 0.
+//! than its lease is abandoned. A record whose attempt gave its lease up has a lease of 0, and so has
+//! an abandoned record that a released attempt puts back.
 //!
 //! A large response whose record is gone takes one more round trip, because a body of an earlier
 //! write may still be there.

@@ -101,7 +101,7 @@ impl Seen<'_> {
                 "The first response is {status}, a failure. By default a retry runs the operation \
                  again: see `IdempotencyLayer::on_failed`."
             )),
-            ResponseClass::Success => {}
+            ResponseClass::Success | ResponseClass::Abandoned => {}
         }
         checks.push(
             "Is the layer on this route? `Router::route_layer` covers the routes that were added \

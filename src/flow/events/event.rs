@@ -78,6 +78,9 @@ pub enum EventKind {
         /// The status of the response, if there was one.
         status: Option<StatusCode>,
     },
+    /// It is unknown how the attempt ended, and it gave its lease up: the record is abandoned. See
+    /// [`ResponseDirective::abandoned`](crate::ResponseDirective::abandoned).
+    Abandoned,
     /// Nothing happened in a first attempt, and the key is free.
     Released,
     /// Nothing happened in a later attempt, and the record says again what it said before.
@@ -153,6 +156,7 @@ impl EventKind {
             Self::LeaseLost(_) => "lease-lost",
             Self::Completed { .. } => "completed",
             Self::Failed { .. } => "failed",
+            Self::Abandoned => "abandoned",
             Self::Released => "released",
             Self::PutBack { .. } => "put-back",
             Self::WriteRetried(_) => "write-retried",

@@ -34,6 +34,9 @@ impl<St: Store> OwnedLease<St> {
         end: SettleAs,
     ) -> impl Future<Output = SettleResult> + Send {
         async move {
+            if matches!(end, SettleAs::Abandon) {
+                Box::pin(self.live.end_renewals()).await;
+            }
             let (word, written) = (end.word(), self.live.write_once(&end).await);
             let result = match &written {
                 WriteResult::Applied => "stored",
@@ -67,6 +70,7 @@ impl<St: Store> OwnedLease<St> {
     }
 
     /// Retries the write. The lease is renewed meanwhile, so that the operation does not run again.
+    /// One that is to be given up is not renewed, and lapses by itself at the latest.
     ///
     /// The body of the response is dropped in two cases: the store rejects it, or the limit of
     /// bytes for retried writes is reached.
@@ -87,14 +91,17 @@ impl<St: Store> OwnedLease<St> {
         }
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
-        let mut patience = PERSISTENCE.max(lease.lease);
+        let mut patience = match end {
+            SettleAs::Abandon => lease.lease,
+            _ => PERSISTENCE.max(lease.lease),
+        };
         let ended = loop {
             tokio::time::sleep(pause).await;
             pause = (2 * pause).min(LONGEST_PAUSE);
             match self.live.write_once(&end).await {
                 WriteResult::Applied => break "stored",
-                // The record that was to be released is gone.
-                WriteResult::LeaseLost if matches!(end, SettleAs::Release) => {
+                // The record that was to be released or given up is gone.
+                WriteResult::LeaseLost if end.stores_nothing() => {
                     shared.observer.not_stored(lease, NotStored::LeaseLost);
                     break "stored";
                 }
@@ -104,7 +111,9 @@ impl<St: Store> OwnedLease<St> {
                 }
                 // Without a record the operation would run again, and a store can be full for a
                 // long time.
-                WriteResult::Failed(StoreErrorKind::Full | StoreErrorKind::ScopeFull) => {
+                WriteResult::Failed(StoreErrorKind::Full | StoreErrorKind::ScopeFull)
+                    if !matches!(end, SettleAs::Abandon) =>
+                {
                     patience = lease.retention;
                 }
                 WriteResult::Failed(_) => {}
@@ -119,7 +128,9 @@ impl<St: Store> OwnedLease<St> {
         };
         telemetry::retried(lease.label.as_ref(), end.word(), ended);
         let key = &lease.key;
-        if ended == "stored" {
+        if matches!(end, SettleAs::Abandon) {
+            tracing::info!(%key, ended, "lease given up late: its record is abandoned");
+        } else if ended == "stored" {
             tracing::info!(%key, "response stored after retry");
         } else {
             tracing::error!(
@@ -154,7 +165,7 @@ impl<St: Store> LiveLease<St> {
         match written {
             Ok(Settlement::Applied) => WriteResult::Applied,
             Ok(Settlement::LeaseLost) => {
-                if !matches!(end, SettleAs::Release) {
+                if !end.stores_nothing() {
                     tracing::warn!(
                         %key,
                         "lease lost: another attempt has taken over, so the response of this one \

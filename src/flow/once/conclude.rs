@@ -24,8 +24,10 @@ pub(super) fn conclude<St: Store, T, E: 'static>(
             warn_of_hidden_conflict(&ended, config);
         }
     }
+    let in_transaction = lease.is_transaction();
     let failed = || SettleAs::Fail(None, config.retention);
     match ended {
+        Caught::Completed(done) if in_transaction => done.rolled_back_if_abandoned().into_end(),
         Caught::Completed(done) => done.into_end(),
         Caught::Erred(Failure::NotBegun(error)) => (SettleAs::Release, Ended::Erred(error)),
         Caught::Erred(Failure::ShutDown) => {

@@ -127,6 +127,23 @@ fn a_waiter_hears_of_a_record_that_was_put_back() {
     });
 }
 
+/// The waiter knows of a lease of an hour, which the attempt gives up.
+#[test]
+fn a_waiter_hears_of_a_lease_that_was_given_up() {
+    let ask = ask("key", HOUR);
+    explore(move || {
+        let store = store(1, 10);
+        let lease = acquire(&store, &ask);
+        let waiter = spawn(&store, &ask, await_the_end);
+        assert_eq!(store.renew(&lease.given_up()).unwrap(), Settlement::Applied);
+        let Reservation::Acquired(next) = waiter.join().unwrap() else {
+            panic!("the record was abandoned");
+        };
+        assert_eq!((next.attempt, next.previous), (2, Some(PreviousAttempt::Abandoned)));
+        assert_eq!(store.capacity.records(), 1);
+    });
+}
+
 /// The record of a late owner is put back while that owner writes: it comes too early or in time.
 #[test]
 fn a_late_settling_write_and_a_put_back_exclude_each_other() {

@@ -108,6 +108,10 @@ impl Slot {
     }
 
     pub(super) fn renew(&mut self, lease: &Lease, now: Duration) {
+        // Its waiters wait for the end of the lease that is given up.
+        if lease.lease.is_zero() {
+            self.wake();
+        }
         if let SlotState::Pending { lapses, .. } = &mut self.state {
             *lapses = now.saturating_add(lease.lease);
             self.expires = now.saturating_add(lease.retention);

@@ -10,7 +10,8 @@
 //! fields                             0, then as in `Writer::fields`: see `fields`
 //! ```
 //!
-//! A lease of 0 belongs to an abandoned record that a later attempt took over and put back.
+//! A lease of 0 belongs to an abandoned record whose attempt gave its lease up, or that a later
+//! attempt took over and put back.
 //!
 //! The record grows as the frame of the outcome does: a new field gets a tag. A version of the
 //! crate that does not know a field writes its own records without it.
@@ -60,7 +61,7 @@ pub(super) struct Pending {
 
 impl Pending {
     pub(super) fn running(lease: &Lease) -> Self {
-        Self { lease: millis(lease.lease), retention: millis(lease.retention) }
+        Self { lease: lease.lease_millis(), retention: millis(lease.retention) }
     }
 
     /// The lease has lapsed already; the retention begins.

@@ -213,7 +213,7 @@ impl Store for PostgresStore {
         let values = [
             Value::key(&lease.key),
             Value::token(&lease.token),
-            Value::time(lease.lease),
+            Value::lease(lease),
             Value::time(lease.retention),
         ];
         self.settle(&self.statements.renew, &values).await

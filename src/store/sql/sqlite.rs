@@ -78,7 +78,7 @@ mod wait;
 mod write;
 
 use error::{code_of, is_busy};
-use row::from_now;
+use row::{from_now, lapse_of};
 use statements::Statements;
 use streak::Streak;
 pub use tx_store::SqliteTxStore;
@@ -161,7 +161,7 @@ impl Store for SqliteStore {
 
     async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
         let renew = fenced(&self.statements.renew, lease);
-        self.settlement(renew.bind(from_now(lease.lease)).bind(from_now(lease.retention))).await
+        self.settlement(renew.bind(lapse_of(lease)).bind(from_now(lease.retention))).await
     }
 
     async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {

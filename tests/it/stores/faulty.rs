@@ -60,6 +60,7 @@ faults! {
     RevivesOnRenew,
     RenewsNothing,
     RenewsTheLeaseOnly,
+    RenewsForAMomentAtLeast,
     TakesOverWithoutBeingAsked,
     TakesOverAnotherOperation,
     ForgetsTheFingerprint,
@@ -102,6 +103,7 @@ faults! {
     WaitRestartsTheLease,
     WaitKeepsTheRecord,
     EndsEveryWaitAtOnce,
+    WaitsForALeaseThatWasGivenUp,
     ForgetsThatAHeaderIsSensitive,
 }
 
@@ -191,6 +193,8 @@ async fn each_of_these_checks_finds_its_fault() {
         (InspectionKeepsTheRecord, "an_inspection_leaves_all_times_as_they_are"),
         (WaitRestartsTheLease, "a_wait_leaves_all_times_as_they_are"),
         (WaitKeepsTheRecord, "a_wait_leaves_all_times_as_they_are"),
+        (RenewsForAMomentAtLeast, "a_lease_that_is_given_up_has_lapsed_at_once"),
+        (WaitsForALeaseThatWasGivenUp, "a_waiter_learns_soon_that_the_lease_was_given_up"),
         (EndsEveryWaitAtOnce, "waits_on_a_record_that_does_not_change_take_time"),
         (ForgetsThatAHeaderIsSensitive, "a_success_is_found_byte_for_byte"),
         (ForgetsThatAHeaderIsSensitive, "a_failure_is_found_byte_for_byte"),
@@ -306,6 +310,23 @@ impl Faulty {
         };
         if let Some(lease) = oldest {
             let _ = self.inner.release(&with(lease, |lease| lease.previous = None)).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits as if the lease that was seen first could not end sooner.
+    async fn waits_past_an_abandonment(
+        &self,
+        seen: &PendingRef,
+        bound: Duration,
+    ) -> Result<(), StoreError> {
+        let until = tokio::time::Instant::now() + bound;
+        self.inner.wait_for_change(seen, 0, bound).await?;
+        if let Some(Record { state: State::Pending { abandoned: true }, token, .. }) =
+            self.inner.inspect(&seen.key).await?
+            && token == seen.token
+        {
+            tokio::time::sleep_until(until).await;
         }
         Ok(())
     }
@@ -512,6 +533,10 @@ impl Store for Faulty {
                 return Ok(Settlement::Applied);
             }
             RenewsTheLeaseOnly => with(lease.clone(), |lease| lease.retention = lease.lease),
+            RenewsForAMomentAtLeast => {
+                let moment = Duration::from_millis(1);
+                with(lease.clone(), |lease| lease.lease = lease.lease.max(moment))
+            }
             RenewsForTheReleasedLease => {
                 let latest = self.latest(&lease.key).map_or(lease.lease, |latest| latest.lease);
                 with(lease.clone(), |lease| lease.lease = latest)
@@ -565,6 +590,7 @@ impl Store for Faulty {
         self.touches(&seen.key, WaitRestartsTheLease, WaitKeepsTheRecord).await?;
         match self.fault {
             EndsEveryWaitAtOnce => {}
+            WaitsForALeaseThatWasGivenUp => self.waits_past_an_abandonment(seen, bound).await?,
             SleepsToTheBound => tokio::time::sleep(bound).await,
             SleepsPastTheBound => tokio::time::sleep(bound * 3).await,
             _ => self.inner.wait_for_change(seen, round, bound).await?,

@@ -10,7 +10,7 @@ use crate::store::conformance::failure::Checked;
 use crate::store::conformance::given::{forged, large_response, response};
 use crate::store::conformance::told::{Told, Write};
 use crate::store::conformance::trial::Trial;
-use crate::store::{Reservation, Store};
+use crate::store::{Lease, PreviousAttempt, Reservation, State, Store};
 
 /// Before its lease lapses an attempt is running, and is not taken over. After that it is
 /// abandoned.
@@ -106,6 +106,30 @@ pub(crate) async fn a_late_owner_may_still_renew_what_was_not_taken_over<S: Stor
     contender.applies(&lease, Write::Renew).await?;
     contender.rerunning_abandoned().finds_running(&lease).await?;
     contender.after(3.0).await.finds_abandoned(&lease).await
+}
+
+/// An attempt gives its lease up by a renewal with a lease of zero. The record is then abandoned at
+/// once: it is taken over like one whose lease has lapsed, and put back like one.
+pub(crate) async fn a_lease_that_is_given_up_has_lapsed_at_once<S: Store>(
+    trial: &Trial<'_, S>,
+) -> Checked {
+    let contender = Contender::new(trial);
+    let lease = contender.acquires_first().await?;
+    contender.applies(&lease.given_up(), Write::Renew).await?;
+    contender.rerunning_failed().finds_abandoned(&lease).await?;
+    contender.inspects_state(&lease, State::Pending { abandoned: true }).await?;
+
+    let successor = contender.rerunning_abandoned();
+    let second = successor.takes_over(2, PreviousAttempt::Abandoned).await?;
+    contender.loses(&lease.given_up(), Write::Renew).await?;
+    contender.loses_every_write(&lease).await?;
+    successor.finds_running(&second).await?;
+    contender.applies(&second, Write::Release).await?;
+    contender.finds_abandoned(&Lease { attempt: 2, ..lease }).await?;
+
+    let third = successor.takes_over(3, PreviousAttempt::Abandoned).await?;
+    contender.applies(&third.given_up(), Write::Renew).await?;
+    contender.finds_abandoned(&third).await
 }
 
 /// A reserve that is dropped half way may have taken effect. Its lease was never given out, so the

@@ -54,6 +54,19 @@ pub(crate) async fn a_waiter_learns_soon_that_a_later_attempt_was_released<S: St
     owner.waits_while_settled(&later, Write::Release, 1, failure()).await
 }
 
+/// A caller that waits for a running attempt knows soon that the attempt gave its lease up.
+pub(crate) async fn a_waiter_learns_soon_that_the_lease_was_given_up<S: Store>(
+    trial: &Trial<'_, S>,
+) -> Checked {
+    let owner = Contender::new(trial);
+    let lease = owner.acquires_first().await?;
+    let abandoned = Some(PreviousAttempt::Abandoned);
+    let acquires = move |reservation: &Reservation| matches!(reservation, Reservation::Acquired(Lease { attempt: 2, previous, .. }) if *previous == abandoned);
+    let expected = ("Acquired, as attempt 2 after Abandoned", acquires);
+    let waiter = owner.rerunning_abandoned();
+    waiter.waits_while_settled(&lease.given_up(), Write::Renew, 1, expected).await
+}
+
 /// All of 50 waiters have the response soon after it was completed.
 pub(crate) async fn many_waiters_all_learn_of_the_change<S: Store>(
     trial: &Trial<'_, S>,

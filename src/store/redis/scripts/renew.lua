@@ -1,6 +1,7 @@
 -- pending -> pending, its lease and its retention begun anew: the age of a record is read from its
--- remaining time. What comes after the number of the attempt is written again if it differs: a
--- record that was put back has a lease of 0, and one with a label the time since its reservation.
+-- remaining time. A lease of 0 has lapsed at once. What comes after the number of the attempt is
+-- written again if it differs: a record that was given up or put back has a lease of 0, and one with
+-- a label the time since its reservation.
 -- Otherwise only the remaining time changes.
 -- Applies while the record is pending under the caller's token. Otherwise changes nothing and
 -- returns 0.

@@ -1,4 +1,5 @@
--- pending -> pending, its lease and its retention begun anew. `expires_at` moves only when less
+-- pending -> pending, its lease and its retention begun anew. A lease of 0 has lapsed for every later
+-- statement: the record is abandoned. `expires_at` moves only when less
 -- than the retention is left, and then gets 1.6 % more: see settle.sql. Applies while the record is
 -- pending under the caller's token.
 -- $1 key   $2 token   $3 lease in ms   $4 retention in ms

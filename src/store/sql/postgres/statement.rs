@@ -9,7 +9,7 @@ use ::sqlx::{AssertSqlSafe, PgConnection};
 
 use crate::record::key::StorageKey;
 use crate::store::sql::table::{LabelColumns, ResponseColumns};
-use crate::store::{Token, millis};
+use crate::store::{Lease, Token, millis};
 
 /// A statement with the names in their places. It returns one row at most.
 pub(super) struct Statement {
@@ -152,7 +152,16 @@ impl<'a> Value<'a> {
 
     /// In milliseconds.
     pub(super) fn time(duration: Duration) -> Self {
-        Self::Number(Some(i64::try_from(millis(duration)).unwrap_or(i64::MAX)))
+        Self::millis(millis(duration))
+    }
+
+    /// The time until a renewed lease lapses.
+    pub(super) fn lease(lease: &Lease) -> Self {
+        Self::millis(lease.lease_millis())
+    }
+
+    fn millis(millis: usize) -> Self {
+        Self::Number(Some(i64::try_from(millis).unwrap_or(i64::MAX)))
     }
 
     /// No value can become a part of the statement, because it is written in hexadecimal or decimal

@@ -1,4 +1,5 @@
--- pending -> pending, its lease and its retention begun anew.
+-- pending -> pending, its lease and its retention begun anew. A lease of 0 has lapsed at once: the
+-- record is abandoned.
 -- Applies while the record is pending under the caller's token. Otherwise changes nothing.
 -- ?1 key   ?2 token   ?3 lease   ?4 retention
 UPDATE {records} SET

@@ -13,7 +13,7 @@ use crate::record::key::StorageKey;
 use crate::store::operator::{AuditEntry, RecordInfo, Stats};
 use crate::store::sql::listing::Listed;
 use crate::store::sql::table::{EntryRow, InfoRow, ResponseColumns, Row, StatsRow};
-use crate::store::{Record, StoreError, StoreErrorKind, millis};
+use crate::store::{Lease, Record, StoreError, StoreErrorKind, millis};
 
 /// Reads a row of `find.sql`.
 pub(super) fn record(found: &SqliteRow) -> Result<Record, StoreError> {
@@ -128,6 +128,14 @@ pub(super) fn ago(duration: Duration) -> String {
 
 /// A time from now on, in the words of SQLite.
 pub(super) fn from_now(duration: Duration) -> String {
-    let millis = millis(duration);
+    later_by(millis(duration))
+}
+
+/// The time at which a renewed lease lapses.
+pub(super) fn lapse_of(lease: &Lease) -> String {
+    later_by(lease.lease_millis())
+}
+
+fn later_by(millis: usize) -> String {
     format!("+{}.{:03} seconds", millis / 1000, millis % 1000)
 }
