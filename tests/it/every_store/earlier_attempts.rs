@@ -22,6 +22,8 @@ use crate::support::databases::{Base, Pg};
 use crate::support::given::{Given, Kind, execute, in_transaction, over_every_store_that_leases};
 use crate::support::{Fault, Operation, Scripted, TestLayer, patiently};
 
+mod given_up;
+
 over_every_store_that_leases! {
     an_attempt_in_which_nothing_happened_does_not_erase_an_abandoned_one
     an_attempt_in_which_nothing_happened_does_not_erase_a_failed_one

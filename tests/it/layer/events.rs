@@ -7,7 +7,7 @@ use http::StatusCode;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tower_idempotency::operate::{Event, EventKind, LeaseLoss, Notice};
 use tower_idempotency::store::{DynStore, StoreErrorKind};
-use tower_idempotency::{OnOutage, PreviousAttempt, Scope};
+use tower_idempotency::{OnOutage, PreviousAttempt, ResponseDirective, Scope};
 
 use crate::support::{
     Effects, Fault, Gate, Operation, Scripted, Server, TestLayer, app, counting, layer, layer_over,
@@ -94,6 +94,37 @@ async fn nothing_happened_is_told_as_what_it_leaves() {
     assert_eq!(kinds(&events), words);
     let EventKind::PutBack { token, .. } = &events[5].kind else { panic!("{events:#?}") };
     assert_eq!(*token, events[3].token);
+}
+
+#[tokio::test]
+async fn an_abandoned_attempt_is_told_as_one() {
+    let (layer, mut notices) = told(layer().lease(Duration::from_hours(1)));
+    let effects = Effects::new();
+    let ledger = effects.clone();
+    let router = app(&effects, move |_| {
+        let run = ledger.count();
+        async move {
+            let mut response = http::Response::new(axum::body::Body::empty());
+            response.extensions_mut().insert(match run {
+                1 => ResponseDirective::abandoned(),
+                2 => ResponseDirective::discard(),
+                _ => ResponseDirective::success(),
+            });
+            response
+        }
+    });
+    let server = Server::start(router.layer(layer.clone())).await;
+    for _ in 0..3 {
+        post("/").key("order-1001").send(&server).await;
+    }
+    let events = events(&layer, &mut notices).await;
+    let words = ["reserved", "abandoned", "reserved", "put-back", "reserved", "completed"];
+    assert_eq!(kinds(&events), words);
+    assert_eq!((events[1].attempt, events[1].token), (Some(1), events[0].token));
+    let (previous, replaces) = (Some(PreviousAttempt::Abandoned), events[0].token);
+    let again = EventKind::Reserved { previous, replaces, is_in_doubt: true };
+    assert_eq!([&events[2].kind, &events[4].kind], [&again; 2]);
+    assert_eq!(events[4].attempt, Some(3));
 }
 
 #[tokio::test]

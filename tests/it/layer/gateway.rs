@@ -139,15 +139,17 @@ fn rejected(
 }
 
 #[tokio::test]
-async fn no_classifier_or_directive_makes_a_rejection_a_result_but_a_handler_may_say_failed() {
+async fn no_classifier_or_directive_makes_a_rejection_a_result_but_a_handler_may_have_had_an_effect()
+ {
     type Guard = fn() -> TestLayer;
-    let guards: [(Guard, ResponseDirective); 5] = [
+    let guards: [(Guard, ResponseDirective); 6] = [
         (layer, ResponseDirective::new()),
         (|| layer().stripe(), ResponseDirective::new()),
         (|| layer().classify(|_| ResponseClass::Success), ResponseDirective::new()),
         (layer, ResponseDirective::success()),
         // The size limit for stored responses does not prevent the layer from reading a rejection.
         (|| layer().on_failed(OnFailed::Replay).max_response(1), ResponseDirective::failed()),
+        (layer, ResponseDirective::abandoned()),
     ];
     for (index, (guard, directive)) in guards.into_iter().enumerate() {
         let rows = rejections();
@@ -165,8 +167,12 @@ async fn no_classifier_or_directive_makes_a_rejection_a_result_but_a_handler_may
                 (status, false, true)
             );
             assert!(response.text().contains(&row.code), "the client gets it whole");
-            let expected = (row.had_begun || directive == ResponseDirective::failed())
-                .then_some(RecordStatus::Failed);
+            let expected = if directive == ResponseDirective::abandoned() {
+                Some(RecordStatus::Pending)
+            } else {
+                (row.had_begun || directive == ResponseDirective::failed())
+                    .then_some(RecordStatus::Failed)
+            };
             assert_eq!(status_of(&guard).await, expected, "guard {index}, {}", row.code);
         }
     }

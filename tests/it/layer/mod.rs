@@ -1,5 +1,6 @@
 //! The contract, row by row, through a socket.
 
+mod abandoned;
 mod blocking;
 #[cfg(feature = "canonical")]
 mod canonical;

@@ -11,7 +11,7 @@ use metrics::Key;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tower::ServiceExt;
 use tower_idempotency::store::{DynStore, State, StoreErrorKind};
-use tower_idempotency::{IdempotencyKey, InFlight, OnOutage, Scope};
+use tower_idempotency::{IdempotencyKey, InFlight, OnOutage, ResponseDirective, Scope};
 
 use crate::support::{
     Effects, Fault, Gate, Operation, Scripted, Server, TestLayer, app, counting, layer, layer_over,
@@ -248,6 +248,39 @@ fn attempts_are_counted_by_what_the_one_before_came_to() {
             ("idempotency_settled_total operation=complete result=stored", 2),
             ("idempotency_settled_total operation=fail result=stored", 1),
             ("idempotency_store_errors_total operation=reserve kind=timeout", 1),
+        ],
+    );
+}
+
+#[test]
+fn an_abandoned_attempt_is_counted_as_one() {
+    let counters = counted(async || {
+        let effects = Effects::new();
+        let ledger = effects.clone();
+        let router = app(&effects, move |_| {
+            let first = ledger.count() == 1;
+            let directive =
+                if first { ResponseDirective::abandoned() } else { ResponseDirective::new() };
+            async move {
+                let mut response = http::Response::new(Body::empty());
+                response.extensions_mut().insert(directive);
+                response
+            }
+        });
+        let server = Server::start(router.layer(layer().lease(Duration::from_hours(1)))).await;
+        for _ in 0..2 {
+            post("/").key("order-1001").send(&server).await;
+        }
+    });
+    expect(
+        &counters,
+        &[
+            ("idempotency_attempts_total previous=abandoned", 1),
+            ("idempotency_attempts_total previous=none", 1),
+            ("idempotency_requests_total result=abandoned", 1),
+            ("idempotency_requests_total result=executed", 1),
+            ("idempotency_settled_total operation=abandon result=stored", 1),
+            ("idempotency_settled_total operation=complete result=stored", 1),
         ],
     );
 }

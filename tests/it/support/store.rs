@@ -20,6 +20,8 @@ pub(crate) enum Operation {
     Fail,
     Release,
     Renew,
+    /// A renewal for no time.
+    GiveUp,
     Inspect,
     Changed,
 }
@@ -34,6 +36,8 @@ pub(crate) enum Fault {
     Hang,
     /// The operation takes effect, but its reply is lost.
     Lost,
+    /// The operation reaches the store when this fault is healed.
+    Late,
 }
 
 type Forge = dyn Fn(&mut Outcome) + Send + Sync;
@@ -114,6 +118,12 @@ impl Scripted {
                 work.await?;
                 Err(StoreError::with_source(StoreErrorKind::Timeout, "the reply was lost"))
             }
+            Some(Fault::Late) => {
+                let mut script = self.script.subscribe();
+                let is_healed = |script: &Script| script.fault(operation) != Some(Fault::Late);
+                drop(script.wait_for(is_healed).await);
+                work.await
+            }
         }
     }
 }
@@ -167,7 +177,8 @@ impl Store for Scripted {
     }
 
     async fn renew(&self, lease: &Lease) -> Result<Settlement, StoreError> {
-        self.run(Operation::Renew, self.inner.renew(lease)).await
+        let operation = if lease.lease.is_zero() { Operation::GiveUp } else { Operation::Renew };
+        self.run(operation, self.inner.renew(lease)).await
     }
 
     async fn inspect(&self, key: &StorageKey) -> Result<Option<Record>, StoreError> {

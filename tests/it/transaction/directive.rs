@@ -69,6 +69,18 @@ async fn failed_rolls_back_and_is_remembered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn abandoned_rolls_back_and_is_remembered_as_a_failure() {
+    let base = Lite::start().await;
+    let server = saying(&base, 504, ResponseDirective::abandoned()).await;
+    for response in twice(&server).await {
+        response.assert_first(504, "done");
+    }
+    assert!(base.orders().await.is_empty());
+    assert_eq!(base.records().await, ["failed"]);
+    base.at_rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn stored_response_and_retention_are_heeded() {
     let base = Lite::start().await;
     let directive = ResponseDirective::new()

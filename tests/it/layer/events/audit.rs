@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::response::IntoResponse;
 use axum::routing::post as to_post;
 use http::{Request, StatusCode};
 use tower::ServiceExt;
@@ -19,7 +20,9 @@ use tower_idempotency::store::{
     DynStore, Lease, Outcome, PendingRef, Record, RecordStatus, Reservation, ReserveRequest,
     Settlement, StorageKey, Store, StoreError, StoreErrorKind, Token,
 };
-use tower_idempotency::{Attempt, InFlight, MemoryStore, PreviousAttempt, Scope};
+use tower_idempotency::{
+    Attempt, InFlight, MemoryStore, PreviousAttempt, ResponseDirective, Scope,
+};
 
 use super::{events, told};
 use crate::support::layer_over;
@@ -135,9 +138,12 @@ fn handler(ledger: &Ledger, draw: &Draw) -> Router {
         async move {
             tokio::time::sleep(takes).await;
             match ends {
-                1..=25 => StatusCode::CREATED,
-                26..=55 => StatusCode::BAD_GATEWAY,
-                56..=85 => StatusCode::BAD_REQUEST,
+                1..=20 => StatusCode::CREATED.into_response(),
+                21..=40 => StatusCode::BAD_GATEWAY.into_response(),
+                41..=65 => StatusCode::BAD_REQUEST.into_response(),
+                66..=85 => {
+                    (ResponseDirective::abandoned(), StatusCode::GATEWAY_TIMEOUT).into_response()
+                }
                 // Without a line on the standard error for each.
                 _ => std::panic::resume_unwind(Box::new("the handler panics")),
             }
@@ -276,6 +282,7 @@ impl History {
             }
             EventKind::Completed { .. } => self.settle(RecordStatus::Success, event),
             EventKind::Failed { .. } => self.settle(RecordStatus::Failed, event),
+            EventKind::Abandoned => self.settle(RecordStatus::Pending, event),
             EventKind::Released => {
                 self.expect(event.token.unwrap(), event);
                 self.record = None;
