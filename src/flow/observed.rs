@@ -81,7 +81,7 @@ pub(crate) fn ended(reserve: Option<&ReserveRequest>, outcome: &'static str) {
     let span = Span::current();
     if !span.is_disabled() {
         span.record(OUTCOME, outcome);
-        if !matches!(outcome, "executed" | "replayed" | "unguarded" | "nested") {
+        if !matches!(outcome, "executed" | "abandoned" | "replayed" | "unguarded" | "nested") {
             span.record("error.type", outcome);
         }
     }

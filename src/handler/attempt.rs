@@ -184,9 +184,11 @@ impl Attempt {
     /// Whether an earlier attempt under this key may have had an effect without a definitive
     /// response since.
     ///
-    /// An attempt puts the operation in doubt in either of these cases:
+    /// An attempt puts the operation in doubt in each of these cases:
     ///
     /// - The attempt was cut off, panicked or returned an error.
+    /// - Its response said that it was cut off behind the handler:
+    ///   [`ResponseDirective::abandoned`](crate::ResponseDirective::abandoned).
     /// - The attempt gave a failed response: 408, a 5xx other than 511, or a response that
     ///   [`ResponseDirective::failed`](crate::ResponseDirective::failed) or
     ///   [`classify`](crate::IdempotencyLayer::classify) declares failed.

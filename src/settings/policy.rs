@@ -82,7 +82,8 @@ pub enum OnFailed {
     Reject,
 }
 
-/// The response to a retry of an attempt that was cut off.
+/// The response to a retry of an attempt that was cut off: its process died, or its response
+/// [says so](crate::ResponseDirective::abandoned).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]

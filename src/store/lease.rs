@@ -30,7 +30,7 @@ pub struct Lease {
     pub previous: Option<PreviousAttempt>,
     /// The token of the record that this attempt took over; `None` for the first attempt.
     pub replaces: Option<Token>,
-    /// See [`ReserveRequest::lease`].
+    /// See [`ReserveRequest::lease`]. In a renewal, zero gives the lease up.
     pub lease: Duration,
     /// See [`ReserveRequest::retention`].
     pub retention: Duration,
@@ -129,7 +129,7 @@ pub enum PreviousAttempt {
         /// The status of the response, if there was one.
         status: Option<StatusCode>,
     },
-    /// Its lease lapsed. It may have done none, some or all of its work.
+    /// Its lease lapsed, or it gave its lease up. It may have done none, some or all of its work.
     Abandoned,
 }
 

@@ -123,13 +123,17 @@ impl<St: Store> OwnedLease<St> {
             }
             if begun.elapsed() >= patience {
                 shared.observer.not_stored(lease, NotStored::GivenUp);
-                break "given_up";
+                break if matches!(end, SettleAs::Abandon) { "lapsed" } else { "given_up" };
             }
         };
         telemetry::retried(lease.label.as_ref(), end.word(), ended);
         let key = &lease.key;
         if matches!(end, SettleAs::Abandon) {
-            tracing::info!(%key, ended, "lease given up late: its record is abandoned");
+            tracing::info!(
+                %key, ended,
+                "lease of an abandoned attempt ended late: the store had failed, so retries were \
+                 rejected until now"
+            );
         } else if ended == "stored" {
             tracing::info!(%key, "response stored after retry");
         } else {
