@@ -67,6 +67,10 @@ where
         let rejected = rejected.or_else(|| protocol.rejection(&response, body.as_ref().ok()?));
         let class =
             doubt.or(rejected.map(ResponseClass::of_rejection)).or(said).unwrap_or(by_status);
+        let class = match body {
+            Err(BrokenBody) if directive.is_abandoned_if_cut_off() => ResponseClass::Abandoned,
+            _ => class,
+        };
         match &body {
             _ if rejected.is_some() => warn_of_rejection(config),
             Ok(StoredBody::NotRetained(NotRetained::Streamed))

@@ -37,6 +37,7 @@ pub struct ResponseDirective {
     class: Option<ResponseClass>,
     level: Option<StoredResponse>,
     retention: Option<Duration>,
+    abandoned_if_cut_off: bool,
 }
 
 impl ResponseDirective {
@@ -80,6 +81,16 @@ impl ResponseDirective {
         Self { class: Some(ResponseClass::Discard), ..Self::new() }
     }
 
+    /// Declares the attempt abandoned if the body of the response breaks off. The default is failed.
+    ///
+    /// Use it for a response whose body comes from another system, as in a gateway: then nobody
+    /// knows whether that system came to its end. The class of a body that does not break off stays
+    /// as it is.
+    #[must_use]
+    pub fn abandoned_if_cut_off(self) -> Self {
+        Self { abandoned_if_cut_off: true, ..self }
+    }
+
     /// Sets how much of this response is stored. The default is the layer's
     /// [`stored_response`](crate::IdempotencyLayer::stored_response).
     ///
@@ -104,6 +115,10 @@ impl ResponseDirective {
     /// The class, if it says that the attempt may have had an effect and has no result.
     pub(crate) fn doubt(self) -> Option<ResponseClass> {
         self.class.filter(|class| matches!(class, ResponseClass::Failed | ResponseClass::Abandoned))
+    }
+
+    pub(crate) fn is_abandoned_if_cut_off(self) -> bool {
+        self.abandoned_if_cut_off
     }
 
     pub(crate) fn level_override(self) -> Option<StoredResponse> {

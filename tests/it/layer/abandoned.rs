@@ -286,3 +286,27 @@ async fn a_call_of_grpc_may_be_abandoned_too() {
     }
     assert_eq!(effects.attempts(), [(1, None), (2, ABANDONED)]);
 }
+
+/// A response of a known length that breaks off after its first part.
+fn cut_off(directive: ResponseDirective) -> Response<Body> {
+    let parts = futures_util::stream::iter([Ok("first"), Err(std::io::Error::other("broken"))]);
+    let mut response = Response::new(Body::from_stream(parts));
+    response.extensions_mut().insert(directive);
+    response
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_a_failure_unless_the_response_says_otherwise() {
+    for (directive, is_so) in [
+        (ResponseDirective::new(), false),
+        (ResponseDirective::new().abandoned_if_cut_off(), true),
+        (ResponseDirective::discard().abandoned_if_cut_off(), true),
+    ] {
+        let effects = Effects::new();
+        let guard = layer().lease(LEASE);
+        let router = app(&effects, move |_| async move { cut_off(directive) });
+        let router = router.layer(guard.clone());
+        let _ = sent(&router).await.unwrap();
+        assert_eq!(is_abandoned(&guard).await, is_so, "{directive:?}");
+    }
+}

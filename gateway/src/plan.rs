@@ -1,0 +1,73 @@
+//! What a gateway does, made from its file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use tower_idempotency::IdempotencyLayer;
+use tower_idempotency::service::Idempotency;
+use tower_idempotency::store::DynStore;
+
+use crate::file::{File, Limits, Problem, Timeouts};
+use crate::identity::Identity;
+use crate::proxy::{Proxy, Tunnels};
+use crate::table::{Table, name_of};
+
+mod maker;
+mod secrets;
+mod stores;
+
+pub(crate) use stores::Stores;
+
+use maker::Maker;
+
+/// What a gateway does with each request.
+pub(crate) struct Plan {
+    pub(crate) table: Table<Guard>,
+    /// What becomes of a request without a route.
+    pub(crate) pass: Proxy,
+    /// The hosts that the gateway serves, if it does not serve all.
+    pub(crate) hosts: Option<Vec<String>>,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    /// One layer for each store and namespace, under the namespace, for operators.
+    pub(crate) namespaces: BTreeMap<String, IdempotencyLayer<DynStore>>,
+    /// The stores that are in use, each with a layer.
+    pub(crate) stores: Vec<IdempotencyLayer<DynStore>>,
+    /// Files that were read beside the file itself.
+    pub(crate) files: Vec<PathBuf>,
+}
+
+/// A route that is guarded.
+pub(crate) struct Guard {
+    pub(crate) identity: Identity,
+    pub(crate) service: Idempotency<Proxy, DynStore>,
+}
+
+/// What stays from one plan to the next.
+pub(crate) struct Kept {
+    pub(crate) stores: Stores,
+    pub(crate) tunnels: Tunnels,
+}
+
+impl Plan {
+    /// Makes a plan. Relative paths begin in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// The first thing in the file that cannot be, with its position.
+    pub(crate) async fn new(file: File, folder: &Path, kept: &mut Kept) -> Result<Self, Problem> {
+        let File { hosts, limits, timeouts, routes, .. } = &file;
+        let (limits, timeouts) = (limits.clone(), timeouts.clone());
+        let hosts = (!hosts.is_empty()).then(|| hosts.iter().map(|host| name_of(host)).collect());
+        let mut maker = Maker::new(&file, folder, kept);
+        let pass = maker.proxy(&file.upstream, 0)?;
+        let mut table = Table::default();
+        for route in routes {
+            maker.add(&mut table, route).await?;
+        }
+        let made = maker.end();
+        let stores = kept.stores.keep(&made.stores);
+        let (namespaces, files) = (made.namespaces, made.files);
+        Ok(Self { table, pass, hosts, limits, timeouts, namespaces, stores, files })
+    }
+}

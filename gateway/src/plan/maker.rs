@@ -1,0 +1,189 @@
+//! Makes the parts of a [`Plan`](super::Plan) one after the other.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use http::Method;
+use tower::Layer;
+use tower_idempotency::store::DynStore;
+use tower_idempotency::{CanonicalBody, EncryptionKeys, IdempotencyLayer, JsonPointer};
+
+use super::{Guard, Kept, secrets};
+use crate::file::{At, File, Problem, Profile, Route, Upstream as UpstreamText};
+use crate::identity::{Caller, Identity};
+use crate::proxy::{ForwardedRules, Proxy, Upstream};
+use crate::table::Table;
+use crate::tls;
+
+/// The namespace of routes that name none.
+const NAMESPACE: &str = "gateway";
+
+const GUARDED: [Method; 2] = [Method::POST, Method::PATCH];
+
+pub(super) struct Maker<'a> {
+    file: &'a File,
+    folder: &'a Path,
+    kept: &'a mut Kept,
+    upstreams: Vec<(UpstreamText, Arc<Upstream>)>,
+    made: Made,
+}
+
+/// What was made besides the routes.
+#[derive(Default)]
+pub(super) struct Made {
+    pub(super) namespaces: BTreeMap<String, IdempotencyLayer<DynStore>>,
+    /// The addresses of the stores that are used.
+    pub(super) stores: Vec<String>,
+    pub(super) files: Vec<PathBuf>,
+}
+
+impl<'a> Maker<'a> {
+    pub(super) fn new(file: &'a File, folder: &'a Path, kept: &'a mut Kept) -> Self {
+        Self { file, folder, kept, upstreams: Vec::new(), made: Made::default() }
+    }
+
+    pub(super) fn end(mut self) -> Made {
+        self.made.files.sort();
+        self.made.files.dedup();
+        self.made
+    }
+
+    /// A proxy to an upstream. Routes with the same upstream share its connections.
+    pub(super) fn proxy(
+        &mut self,
+        text: &At<UpstreamText>,
+        retries: u32,
+    ) -> Result<Proxy, Problem> {
+        let upstream = match self.upstreams.iter().find(|(known, _)| *known == text.value) {
+            Some((_, upstream)) => Arc::clone(upstream),
+            None => {
+                let table = text.value.table();
+                let ca = table.ca.as_ref().map(|file| self.folder.join(file));
+                self.made.files.extend(ca.clone());
+                let tls = tls::towards_upstreams(ca.as_deref()).map_err(|why| text.problem(why))?;
+                let upstream = Upstream::new(&table, &self.file.timeouts, tls)
+                    .map(Arc::new)
+                    .map_err(|why| text.problem(why))?;
+                self.upstreams.push((text.value.clone(), Arc::clone(&upstream)));
+                upstream
+            }
+        };
+        let forwarded = ForwardedRules::new(self.file.forwarded.clone());
+        let tunnels = self.kept.tunnels.with_idle(self.file.timeouts.upgraded.0);
+        Ok(Proxy::new(upstream, forwarded, tunnels, retries))
+    }
+
+    /// Adds a route to the table.
+    pub(super) async fn add(
+        &mut self,
+        table: &mut Table<Guard>,
+        route: &Route,
+    ) -> Result<(), Problem> {
+        let methods = methods(route)?;
+        let identity =
+            Identity::new(&route.scope.value, self.file, self.folder, &mut self.made.files)
+                .map_err(|why| route.scope.problem(why))?;
+        let proxy =
+            self.proxy(route.upstream.as_ref().unwrap_or(&self.file.upstream), route.retries)?;
+        let paths = &route.paths.value.0;
+        let name = paths[0].clone();
+        let layer = self.layer(route, &methods, &name).await?;
+        let guard = Guard { identity, service: layer.layer(proxy) };
+        let host = route.host.as_ref().map(|host| host.value.as_str());
+        table.add(host, paths, methods, guard).map_err(|why| route.paths.problem(why))
+    }
+
+    async fn layer(
+        &mut self,
+        route: &Route,
+        methods: &[Method],
+        name: &str,
+    ) -> Result<IdempotencyLayer<DynStore>, Problem> {
+        let base = self.base(route).await?;
+        let layer = match route.profile {
+            Profile::Default => base,
+            Profile::Ietf => base.ietf(),
+            Profile::Stripe => base.stripe(),
+        };
+        let mut layer = layer
+            .namespace(NAMESPACE)
+            .settings(self.file.defaults.clone())
+            .settings(route.settings.clone())
+            .methods(methods.iter().cloned())
+            .scope(|parts| parts.extensions.get::<Caller>()?.scope());
+        if route.canonical_json || !route.ignore.is_empty() {
+            layer = layer.fingerprint(canonical(route)?);
+        }
+        if route.label_records {
+            let name = name.to_owned();
+            layer = layer.label_records_with(move |_| Some(name.clone()));
+        }
+        let namespace = [&route.settings, &self.file.defaults]
+            .into_iter()
+            .find_map(namespace_of)
+            .unwrap_or_else(|| NAMESPACE.to_owned());
+        self.made.namespaces.entry(namespace).or_insert_with(|| layer.clone());
+        Ok(layer)
+    }
+
+    /// A layer over the store of a route, with its secrets.
+    async fn base(&mut self, route: &Route) -> Result<IdempotencyLayer<DynStore>, Problem> {
+        let Some(store) = route.store.as_ref().or(self.file.store.as_ref()) else {
+            return Err(Problem::at(
+                route.position,
+                "there is no store: write store = \"redis://127.0.0.1:6379\" at the top, or store = \
+                 \"memory\" if one gateway without a restart is enough",
+            ));
+        };
+        self.made.files.extend(store.value.file().map(|file| self.folder.join(file)));
+        let url = store.value.read(self.folder).map_err(|why| store.problem(why))?;
+        let mut layer = self.kept.stores.open(&url).await.map_err(|why| store.problem(why))?;
+        self.made.stores.push(url);
+        if let Some(secret) = &self.file.secret {
+            layer = layer.secret(secrets::key(secret, self.folder, &mut self.made.files)?);
+        }
+        let mut keys: Option<EncryptionKeys> = None;
+        for (text, id) in self.file.encryption_keys.iter().zip(1..) {
+            let key = secrets::key(text, self.folder, &mut self.made.files)?;
+            keys = Some(match keys {
+                None => EncryptionKeys::new(secrets::id(&key), key),
+                Some(ring) => ring
+                    .reading(secrets::id(&key), key)
+                    .map_err(|_| text.problem(format!("key {id} is in the list twice")))?,
+            });
+        }
+        if let Some(keys) = keys {
+            layer = layer.encrypt(keys);
+        }
+        Ok(layer)
+    }
+}
+
+fn methods(route: &Route) -> Result<Vec<Method>, Problem> {
+    let Some(methods) = &route.methods else { return Ok(GUARDED.to_vec()) };
+    if methods.value.is_empty() {
+        return Err(methods.problem("a route has at least one method"));
+    }
+    let method = |name: &String| {
+        let is_upper = name.bytes().all(|byte| byte.is_ascii_uppercase());
+        name.parse().ok().filter(|_| is_upper).ok_or_else(|| {
+            methods.problem(format!("`{name}` is not a method: write it in upper case"))
+        })
+    };
+    methods.value.iter().map(method).collect()
+}
+
+fn canonical(route: &Route) -> Result<CanonicalBody, Problem> {
+    route.ignore.iter().try_fold(CanonicalBody::json(), |rule, pointer| {
+        let place = JsonPointer::new(&pointer.value)
+            .map_err(|error| pointer.problem(format!("`{}`: {error}", pointer.value)))?;
+        Ok(rule.ignore(place))
+    })
+}
+
+/// The namespace in settings, which show themselves only as text.
+fn namespace_of(settings: &tower_idempotency::Settings) -> Option<String> {
+    let shown = serde_json::to_value(settings).ok()?;
+    Some(shown.get("namespace")?.as_str()?.to_owned())
+}

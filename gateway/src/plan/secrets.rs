@@ -1,0 +1,55 @@
+//! Keys of 32 bytes.
+
+use std::path::{Path, PathBuf};
+
+use crate::file::{At, Problem, Secret};
+
+/// A key that is written as 64 hexadecimal digits.
+pub(super) fn key(
+    secret: &At<Secret>,
+    folder: &Path,
+    files: &mut Vec<PathBuf>,
+) -> Result<[u8; 32], Problem> {
+    files.extend(secret.value.file().map(|file| folder.join(file)));
+    let text = secret.value.read(folder).map_err(|why| secret.problem(why))?;
+    bytes(&text)
+        .ok_or_else(|| secret.problem("a key has 64 hexadecimal digits: openssl rand -hex 32"))
+}
+
+fn bytes(digits: &str) -> Option<[u8; 32]> {
+    let digits = digits.trim().as_bytes();
+    let mut key = [0; 32];
+    if digits.len() != 2 * key.len() {
+        return None;
+    }
+    for (byte, pair) in key.iter_mut().zip(digits.chunks(2)) {
+        let pair = std::str::from_utf8(pair).ok().filter(|pair| !pair.starts_with('+'))?;
+        *byte = u8::from_str_radix(pair, 16).ok()?;
+    }
+    Some(key)
+}
+
+/// The number of a key in the store. It follows from the key, so that the order of the list can
+/// change.
+pub(super) fn id(key: &[u8; 32]) -> u32 {
+    let digest = blake3::derive_key("tower-idempotency-gateway number of an encryption key", key);
+    u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_64_digits() {
+        assert_eq!(bytes(&format!("{}\n", "0a".repeat(32))), Some([10; 32]));
+        for wrong in ["", "0a", &"zz".repeat(32), &"+1".repeat(32), &"0a".repeat(33)] {
+            assert_eq!(bytes(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_a_key_is_its_own() {
+        assert_ne!(id(&[1; 32]), id(&[2; 32]));
+    }
+}

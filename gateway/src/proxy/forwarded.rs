@@ -1,0 +1,159 @@
+//! Who the client is, as the upstream is told.
+
+use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
+
+use http::HeaderMap;
+use http::header::{FORWARDED, HeaderName, HeaderValue};
+
+use crate::file::Forwarded;
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// The other end of the connection that a request came on.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    pub(crate) address: SocketAddr,
+    pub(crate) is_tls: bool,
+}
+
+/// What is believed of the proxies before this one.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules(Forwarded);
+
+impl Rules {
+    pub(crate) fn new(forwarded: Forwarded) -> Self {
+        Self(forwarded)
+    }
+
+    /// Replaces what a client has said of itself, and adds what this connection says. Of proxies
+    /// that are trusted, what they have said stays.
+    pub(super) fn apply(
+        &self,
+        headers: &mut HeaderMap,
+        client: &Client,
+        host: Option<&HeaderValue>,
+    ) {
+        let Forwarded { trusted_hops, x_forwarded, forwarded } = self.0;
+        let address = client.address.ip().to_canonical();
+        let proto = HeaderValue::from_static(if client.is_tls { "https" } else { "http" });
+
+        let chain = last(headers, &FOR, trusted_hops);
+        let elements = last(headers, &FORWARDED, trusted_hops);
+        headers.remove(FOR);
+        headers.remove(FORWARDED);
+        if trusted_hops == 0 {
+            for name in [PROTO, HOST, PORT, PREFIX, REAL_IP] {
+                headers.remove(name);
+            }
+        }
+        if x_forwarded {
+            append(headers, FOR, chain, &address.to_string());
+            headers.entry(PROTO).or_insert(proto.clone());
+            if let Some(host) = host {
+                headers.entry(HOST).or_insert(host.clone());
+            }
+        }
+        if forwarded {
+            append(headers, FORWARDED, elements, &element(address, &proto, host));
+        }
+    }
+}
+
+/// The last `count` elements of a header that is a list.
+fn last(headers: &HeaderMap, name: &HeaderName, count: usize) -> Vec<String> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    let elements: Vec<_> = values.flat_map(|value| value.split(',')).map(str::trim).collect();
+    elements[elements.len().saturating_sub(count)..].iter().map(ToString::to_string).collect()
+}
+
+fn append(headers: &mut HeaderMap, name: HeaderName, mut before: Vec<String>, element: &str) {
+    before.push(element.to_owned());
+    if let Ok(value) = HeaderValue::try_from(before.join(", ")) {
+        headers.insert(name, value);
+    }
+}
+
+/// One element of `Forwarded` (RFC 7239, 4).
+fn element(address: IpAddr, proto: &HeaderValue, host: Option<&HeaderValue>) -> String {
+    let mut element = match address {
+        IpAddr::V4(address) => format!("for={address}"),
+        IpAddr::V6(address) => format!("for=\"[{address}]\""),
+    };
+    for (name, value) in [("host", host), ("proto", Some(proto))] {
+        if let Some(value) = value.and_then(|value| value.to_str().ok()) {
+            // A host may have a colon, which needs quotes. Quotes and backslashes are in none.
+            let value: String = value.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
+            // Writing to a String cannot fail.
+            let _ = write!(element, ";{name}=\"{value}\"");
+        }
+    }
+    element
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn applied(rules: Forwarded, before: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in before {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        let client = Client { address: "192.0.2.9:5000".parse().unwrap(), is_tls: true };
+        let host = HeaderValue::from_static("shop.example:8443");
+        Rules::new(rules).apply(&mut headers, &client, Some(&host));
+        headers
+    }
+
+    #[test]
+    fn a_client_is_not_believed() {
+        let headers = applied(
+            Forwarded::default(),
+            &[
+                ("x-forwarded-for", "203.0.113.1"),
+                ("x-forwarded-proto", "ftp"),
+                ("x-real-ip", "203.0.113.1"),
+                ("forwarded", "for=203.0.113.1"),
+            ],
+        );
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.9");
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(headers["x-forwarded-host"], "shop.example:8443");
+        assert!(!headers.contains_key("x-real-ip") && !headers.contains_key("forwarded"));
+    }
+
+    #[test]
+    fn so_many_hops_are_believed_as_are_trusted() {
+        let rules = Forwarded { trusted_hops: 1, x_forwarded: true, forwarded: true };
+        let headers = applied(
+            rules,
+            &[
+                ("x-forwarded-for", "203.0.113.66, 198.51.100.1"),
+                ("x-forwarded-for", "198.51.100.2"),
+                ("x-forwarded-proto", "http"),
+                ("forwarded", "for=203.0.113.66, for=198.51.100.2"),
+            ],
+        );
+        assert_eq!(headers["x-forwarded-for"], "198.51.100.2, 192.0.2.9");
+        assert_eq!(headers["x-forwarded-proto"], "http");
+        let expected = "for=198.51.100.2, for=192.0.2.9;host=\"shop.example:8443\";proto=\"https\"";
+        assert_eq!(headers["forwarded"], expected);
+    }
+
+    #[test]
+    fn an_address_of_ipv6_is_quoted() {
+        let proto = HeaderValue::from_static("http");
+        assert_eq!(
+            element("2001:db8::1".parse().unwrap(), &proto, None),
+            "for=\"[2001:db8::1]\";proto=\"http\""
+        );
+    }
+}

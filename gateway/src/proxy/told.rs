@@ -1,0 +1,71 @@
+//! What the upstream is told of its attempt, and what it says of its response.
+
+use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, Response};
+use tower_idempotency::{Attempt, PreviousAttempt, ResponseDirective};
+
+const ATTEMPT: HeaderName = HeaderName::from_static("x-idempotency-attempt");
+const PREVIOUS: HeaderName = HeaderName::from_static("x-idempotency-previous");
+const IN_DOUBT: HeaderName = HeaderName::from_static("x-idempotency-in-doubt");
+const DOWNSTREAM_KEY: HeaderName = HeaderName::from_static("x-idempotency-downstream-key");
+const DIRECTIVE: HeaderName = HeaderName::from_static("x-idempotency-directive");
+
+/// The purpose of the downstream key that the upstream gets.
+const PURPOSE: &str = "upstream";
+
+/// Tells the upstream which attempt it is.
+pub(super) fn tell(headers: &mut HeaderMap, attempt: &Attempt) {
+    headers.insert(ATTEMPT, HeaderValue::from(attempt.number()));
+    headers.insert(IN_DOUBT, HeaderValue::from_static(in_words(attempt.is_in_doubt())));
+    if let Some(previous) = attempt.previous().and_then(previous_in_words) {
+        headers.insert(PREVIOUS, previous);
+    }
+    if let Ok(key) = HeaderValue::try_from(attempt.downstream_key(PURPOSE)) {
+        headers.insert(DOWNSTREAM_KEY, key);
+    }
+}
+
+/// The request was sent before, and nobody knows how far it got.
+pub(super) fn is_in_doubt(headers: &mut HeaderMap) {
+    headers.insert(IN_DOUBT, HeaderValue::from_static(in_words(true)));
+}
+
+fn in_words(is_so: bool) -> &'static str {
+    if is_so { "true" } else { "false" }
+}
+
+fn previous_in_words(previous: PreviousAttempt) -> Option<HeaderValue> {
+    match previous {
+        PreviousAttempt::Failed { status: Some(status) } => {
+            HeaderValue::try_from(format!("failed; status={}", status.as_u16())).ok()
+        }
+        PreviousAttempt::Failed { status: None } => Some(HeaderValue::from_static("failed")),
+        PreviousAttempt::Abandoned => Some(HeaderValue::from_static("abandoned")),
+        _ => None,
+    }
+}
+
+/// Heeds the directive of the upstream for its response, and what a response means that breaks off.
+pub(super) fn heed<B>(response: &mut Response<B>) {
+    let said = response.headers().get(DIRECTIVE).map(HeaderValue::as_bytes);
+    let directive = match said {
+        Some(b"success") => ResponseDirective::success(),
+        Some(b"failed") => ResponseDirective::failed(),
+        Some(b"discard") => ResponseDirective::discard(),
+        Some(b"abandoned") => ResponseDirective::abandoned(),
+        Some(_) => {
+            tracing::warn!(
+                "the upstream sent a x-idempotency-directive that is none of success, failed, \
+                 discard and abandoned: it is ignored"
+            );
+            ResponseDirective::new()
+        }
+        None => ResponseDirective::new(),
+    };
+    response.extensions_mut().insert(directive.abandoned_if_cut_off());
+}
+
+/// Removes what is not for clients.
+pub(super) fn remove(headers: &mut HeaderMap) {
+    headers.remove(DIRECTIVE);
+}

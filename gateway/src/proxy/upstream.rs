@@ -1,0 +1,201 @@
+//! The connections to one upstream.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Response, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error as ClientError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio_rustls::rustls::ClientConfig;
+
+use super::body::{BodyError, Paced, RequestBody, ResponseBody};
+use super::failure::Failure;
+use crate::file::{Timeouts, UpstreamTable};
+
+/// Shorter than servers keep an idle connection: gunicorn 2 s, uvicorn and Node.js 5 s. A request on
+/// a connection that the upstream is closing may be lost, and nobody knows whether it was read.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// A server that requests are sent to.
+pub(crate) struct Upstream {
+    client: Client<HttpsConnector<HttpConnector>, RequestBody>,
+    scheme: Scheme,
+    authority: Authority,
+    host: Option<HeaderValue>,
+    is_http2: bool,
+    first_byte: Duration,
+    idle: Duration,
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.authority)
+    }
+}
+
+impl Upstream {
+    /// # Errors
+    ///
+    /// What is wrong with the address, for a person.
+    pub(crate) fn new(
+        table: &UpstreamTable,
+        timeouts: &Timeouts,
+        tls: Arc<ClientConfig>,
+    ) -> Result<Self, String> {
+        let (scheme, authority) = parse(&table.url)?;
+        let host = table
+            .host
+            .as_ref()
+            .map(|host| HeaderValue::from_str(host).map_err(|_| format!("`{host}` is not a host")))
+            .transpose()?;
+        if host.is_some() && table.http2 {
+            return Err("an upstream with http2 gets its own name: leave `host` out".to_owned());
+        }
+        let mut http = HttpConnector::new();
+        http.set_connect_timeout(Some(timeouts.connect.0));
+        http.set_nodelay(true);
+        http.set_keepalive(Some(Duration::from_secs(60)));
+        http.enforce_http(false);
+        let builder = HttpsConnectorBuilder::new().with_tls_config((*tls).clone()).https_or_http();
+        let connector = if table.http2 {
+            builder.enable_http2().wrap_connector(http)
+        } else {
+            builder.enable_http1().wrap_connector(http)
+        };
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(table.idle.map_or(IDLE, |idle| idle.0))
+            .http2_only(table.http2)
+            .http2_adaptive_window(true)
+            .set_host(false)
+            .build(connector);
+        Ok(Self {
+            client,
+            scheme,
+            authority,
+            host,
+            is_http2: table.http2,
+            first_byte: timeouts.first_byte.0,
+            idle: timeouts.idle.0,
+        })
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
+        self.is_http2
+    }
+
+    /// The `Host` that the upstream always gets.
+    pub(super) fn host(&self) -> Option<&HeaderValue> {
+        self.host.as_ref()
+    }
+
+    pub(super) fn uri(&self, path: PathAndQuery) -> Uri {
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path);
+        // It has all three parts, so it is a valid one.
+        Uri::from_parts(parts).unwrap_or_default()
+    }
+
+    /// Sends a request once. A connection from the pool that turns out to be closed is replaced by
+    /// another one only if no byte of the request was written to it.
+    pub(super) async fn send(
+        &self,
+        mut request: Request<RequestBody>,
+    ) -> Result<Response<ResponseBody>, Failure> {
+        let progress = request.body_mut().progress();
+        let sent = self.client.request(request);
+        let response = match progress {
+            None => match tokio::time::timeout(self.first_byte, sent).await {
+                Ok(response) => response,
+                Err(_) => return Err(Failure::TimedOut),
+            },
+            Some(progress) => tokio::select! {
+                response = sent => response,
+                () = progress.stands_still(self.first_byte) => return Err(Failure::TimedOut),
+            },
+        };
+        match response {
+            Ok(response) => {
+                Ok(response.map(|body| ResponseBody::from(Paced::new(body, self.idle, None))))
+            }
+            Err(error) => Err(failure_of(error)),
+        }
+    }
+}
+
+fn failure_of(error: ClientError) -> Failure {
+    if error.is_connect() || was_never_sent(&error) {
+        return Failure::NotSent(Box::new(error));
+    }
+    match cause::<BodyError>(&error) {
+        Some(BodyError::TooLarge) => Failure::Client(BodyError::TooLarge),
+        Some(BodyError::Idle | BodyError::Broken(_)) => Failure::Client(BodyError::Idle),
+        None => Failure::NoResponse(Box::new(error)),
+    }
+}
+
+/// Whether the connection ended before a byte of the request was written to it. Or an HTTP/2 server
+/// has said that it did not look at the request (RFC 9113, 8.7).
+fn was_never_sent(error: &ClientError) -> bool {
+    cause::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled)
+        || cause::<h2::Error>(error).and_then(h2::Error::reason) == Some(h2::Reason::REFUSED_STREAM)
+}
+
+/// The cause of this type.
+fn cause<T: Error + 'static>(error: &ClientError) -> Option<&T> {
+    let mut source = error.source();
+    while let Some(error) = source {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        source = error.source();
+    }
+    None
+}
+
+fn parse(url: &str) -> Result<(Scheme, Authority), String> {
+    let wrong = || format!("`{url}` is not http://HOST:PORT or https://HOST:PORT");
+    let uri: Uri = url.parse().map_err(|_| wrong())?;
+    let parts = uri.into_parts();
+    let has_path = parts.path_and_query.is_some_and(|path| path != "/");
+    match (parts.scheme, parts.authority) {
+        (Some(_), Some(_)) if has_path => {
+            Err(format!("`{url}` has a path: the upstream gets the path of the client"))
+        }
+        (Some(_), Some(authority)) if authority.as_str().contains('@') => {
+            Err("an upstream takes no user and password".to_owned())
+        }
+        (Some(scheme), Some(authority)) if scheme == Scheme::HTTP || scheme == Scheme::HTTPS => {
+            Ok((scheme, authority))
+        }
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn an_upstream_is_a_scheme_and_an_authority() {
+        for url in ["http://127.0.0.1:8000", "https://shop.example", "http://[::1]:8000/"] {
+            assert!(parse(url).is_ok(), "{url}");
+        }
+        for url in
+            ["127.0.0.1:8000", "ftp://a", "http://a/base", "http://user:sesame@a", "", "http://"]
+        {
+            let why = parse(url).unwrap_err();
+            assert!(!why.contains("sesame"), "{why}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Follows the file while the process runs.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::file::{File, Problem};
+use crate::gateway::Gateway;
+use crate::plan::{Kept, Plan};
+
+/// How often the files are looked at. A file of Kubernetes changes by a link, which no watch on the
+/// file itself would see.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The file that the settings are in.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    path: PathBuf,
+}
+
+impl Source {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// Where relative paths in the file begin.
+    pub(super) fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    pub(super) fn text(&self) -> Result<String, String> {
+        std::fs::read_to_string(&self.path).map_err(|error| format!("{}: {error}", self.name()))
+    }
+
+    pub(super) fn file(&self, text: &str) -> Result<File, String> {
+        File::parse(text).map_err(|problem| self.told(&problem, text))
+    }
+
+    pub(super) async fn plan(&self, text: &str, kept: &mut Kept) -> Result<Plan, String> {
+        let file = self.file(text)?;
+        let made = Plan::new(file, self.folder(), kept).await;
+        made.map_err(|problem| self.told(&problem, text))
+    }
+
+    pub(super) fn told(&self, problem: &Problem, text: &str) -> String {
+        problem.told(&self.name(), text).to_string()
+    }
+}
+
+/// Makes a new plan when the file or one that it names has changed, or at SIGHUP. A plan that cannot
+/// be made changes nothing.
+pub(super) async fn keep_up_to_date(
+    source: Source,
+    text: String,
+    gateway: Gateway,
+    mut kept: Kept,
+) {
+    // What the gateway follows, and what was last looked at.
+    let (mut followed, mut looked_at) = (text.clone(), Ok(text));
+    let Ok(mut hang_up) = signal(SignalKind::hangup()) else { return };
+    let mut seen = Seen::of(&gateway.plan().files);
+    loop {
+        let is_asked = tokio::select! {
+            _ = hang_up.recv() => true,
+            () = tokio::time::sleep(LOOK) => false,
+        };
+        let found = source.text();
+        let files = Seen::of(&gateway.plan().files);
+        if !is_asked && found == looked_at && files == seen {
+            continue;
+        }
+        looked_at = found.clone();
+        seen = files;
+        match follow(&source, found, &followed, &gateway, &mut kept).await {
+            Ok(text) => {
+                followed = text;
+                seen = Seen::of(&gateway.plan().files);
+                tracing::info!(file = source.name(), "the file was read again");
+            }
+            Err(why) => {
+                metrics::counter!("idempotency_gateway_reload_failures_total").increment(1);
+                tracing::error!(%why, "the changed file is not used: the settings before it stay");
+            }
+        }
+    }
+}
+
+async fn follow(
+    source: &Source,
+    found: Result<String, String>,
+    before: &str,
+    gateway: &Gateway,
+    kept: &mut Kept,
+) -> Result<String, String> {
+    let found = found?;
+    let file = source.file(&found)?;
+    if let Ok(old) = File::parse(before)
+        && (old.listen != file.listen || old.operators != file.operators || old.tls != file.tls)
+    {
+        return Err(format!(
+            "{}: `listen`, `tls` and `operators` cannot change while the process runs: restart it",
+            source.name()
+        ));
+    }
+    let plan = source.plan(&found, kept).await?;
+    gateway.follow(plan);
+    Ok(found)
+}
+
+/// When files were last changed.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen(Vec<Option<(SystemTime, u64)>>);
+
+impl Seen {
+    fn of(files: &[PathBuf]) -> Self {
+        let seen = |file: &PathBuf| {
+            let metadata = std::fs::metadata(file).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        Self(files.iter().map(seen).collect())
+    }
+}

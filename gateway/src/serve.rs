@@ -1,0 +1,117 @@
+//! The listeners for clients.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::file::Limits;
+use crate::gateway::Gateway;
+use crate::proxy::chain;
+
+mod framing;
+
+use framing::Framed;
+
+/// How long to wait after an error of `accept`, which is mostly "too many open files".
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves one listener until `ended`, and returns when its connections have ended.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    gateway: Gateway,
+    places: Arc<Semaphore>,
+    ended: impl Future<Output = ()>,
+) {
+    let server = builder(&gateway);
+    let graceful = GracefulShutdown::new();
+    tokio::pin!(ended);
+    loop {
+        let (stream, address, place) = tokio::select! {
+            accepted = accept(&listener, &places) => accepted,
+            () = &mut ended => break,
+        };
+        // Small writes, such as a response without a body, are not held back.
+        let _ = stream.set_nodelay(true);
+        let (server, gateway) = (server.clone(), gateway.clone());
+        let watcher = graceful.watcher();
+        tokio::spawn(async move {
+            let io = Framed::new(stream);
+            let upgraded = io.upgraded();
+            let service = service_fn(move |request| {
+                let (gateway, upgraded) = (gateway.clone(), upgraded.clone());
+                async move {
+                    let response = gateway.respond(request, address, false).await;
+                    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                        upgraded.note();
+                    }
+                    Ok::<_, Infallible>(response)
+                }
+            });
+            let connection = server.serve_connection_with_upgrades(TokioIo::new(io), service);
+            if let Err(error) = watcher.watch(connection.into_owned()).await {
+                tracing::debug!(%address, error = %chain(&*error), "a connection ended early");
+            }
+            drop(place);
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+fn builder(gateway: &Gateway) -> Builder<TokioExecutor> {
+    let plan = gateway.plan();
+    let Limits { head, headers, streams, .. } = plan.limits;
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(plan.timeouts.head.0)
+        .max_headers(headers)
+        .max_buf_size(head.0.max(8 << 10));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(streams)
+        .max_header_list_size(u32::try_from(head.0).unwrap_or(u32::MAX))
+        .adaptive_window(true)
+        .keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+/// The next connection, as soon as there is a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
+    loop {
+        let Ok(place) = Arc::clone(places).acquire_owned().await else {
+            // It is never closed.
+            std::future::pending().await
+        };
+        match listener.accept().await {
+            Ok((stream, address)) => return (stream, address, place),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted: it is tried again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether the next connection may be better.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
