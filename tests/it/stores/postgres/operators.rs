@@ -396,3 +396,29 @@ async fn a_server_that_takes_no_writes_shows_what_is_there() {
     assert!(change.seen.changed_ago.is_some());
     assert_eq!(store.intervene(&change).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
 }
+
+/// A later version knows more actions, and a person may write to the table too.
+#[tokio::test]
+async fn an_audit_entry_that_cannot_be_read_does_not_hide_the_record() {
+    let server = PostgresServer::start_migrated();
+    let (pool, store) = (server.pool(), server.store());
+    failed(&store, "order").await;
+    let change = change(&store, "order", Becomes::Free).await;
+    let key = change.seen.key.to_hex();
+    for (id, action, attempt) in [("aa", "annotate", 1), ("bb", "release", -1)] {
+        run(
+            &pool,
+            &format!(
+                "INSERT INTO idempotency_records_audit (key, id, action, by, reason, was, attempt, expires_at)
+                 VALUES ('\\x{key}', decode(repeat('{id}', 16), 'hex'), '{action}', 'me', 'because', 'failed',
+                         {attempt}, 'infinity')"
+            ),
+        )
+        .await;
+    }
+    let shown = store.show(&change.seen.key).await.unwrap();
+    assert!(shown.record.is_some() && shown.history.is_empty(), "{shown:?}");
+    assert!(matches!(store.intervene(&change).await.unwrap(), Intervened::Applied));
+    let history = store.show(&change.seen.key).await.unwrap().history;
+    assert_eq!((history.len(), &*history[0].by), (1, "J\u{f6}rg"));
+}
