@@ -422,3 +422,17 @@ async fn an_audit_entry_that_cannot_be_read_does_not_hide_the_record() {
     let history = store.show(&change.seen.key).await.unwrap().history;
     assert_eq!((history.len(), &*history[0].by), (1, "J\u{f6}rg"));
 }
+
+#[tokio::test]
+async fn a_record_that_a_person_lets_stay_for_ever_does_not_hide_the_others() {
+    let server = PostgresServer::start_migrated();
+    let (pool, store) = (server.pool(), server.store());
+    failed(&store, "order").await;
+    failed(&store, "other").await;
+    run(&pool, "UPDATE idempotency_records SET expires_at = 'infinity' WHERE key = (SELECT key FROM idempotency_records ORDER BY key LIMIT 1)").await;
+    let forever = "SELECT count(*) FROM idempotency_records WHERE expires_at = 'infinity'";
+    assert_eq!(number(&pool, forever).await, 1);
+    assert_eq!(list(&store, StateFilter::Failed).await.records.len(), 2);
+    let in_view = "SELECT count(expires_in) FROM idempotency_records_view";
+    assert_eq!(number(&pool, in_view).await, 2);
+}
