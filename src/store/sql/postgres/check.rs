@@ -1,5 +1,6 @@
 //! What an operator should know about a PostgreSQL server.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use ::sqlx::postgres::{PgConnectOptions, PgRow};
@@ -134,7 +135,7 @@ fn durability(row: &PgRow) -> Result<CheckItem, ::sqlx::Error> {
     for setting in ["fsync", "full_page_writes"] {
         if row.try_get::<&str, _>(setting)? == "off" {
             is_fine = false;
-            found += &format!(", {setting} is off");
+            let _ = write!(found, ", {setting} is off");
         }
     }
     if row.try_get("is_unlogged")? {
