@@ -77,7 +77,8 @@ pub(crate) enum Command {
     Stats,
     /// Shows counts and records live. Ends on q or Ctrl-C. Without a terminal it prints lines.
     Watch(WatchArgs),
-    /// Checks the store: each finding with its remedy. It writes one record, which expires.
+    /// Checks the store: each finding with its remedy. It writes two records and an audit
+    /// entry, which expire.
     Doctor(DoctorArgs),
     /// Prints the completions of a shell.
     Completions {

@@ -82,14 +82,16 @@ impl Plan<'_> {
         record: &RecordInfo,
         settled: &Settled,
     ) -> Result<(), Failure> {
-        if session.json {
+        let printed = if session.json {
             let changed = ChangedJson::new(record.key, self.action, settled);
-            session.terminal.print(&line(&changed)?)?;
+            session.terminal.print(&line(&changed)?)
         } else if settled.is_applied() {
-            session.terminal.print(&format!("{} {}: {settled}", self.action, record.key))?;
-        }
+            session.terminal.print(&format!("{} {}: {settled}", self.action, record.key))
+        } else {
+            Ok(())
+        };
         if settled.is_applied() {
-            return Ok(());
+            return Ok(printed?);
         }
         let hint = match settled {
             Settled::InFlight => "; --even-in-flight changes it now",

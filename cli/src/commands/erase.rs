@@ -115,13 +115,13 @@ fn report(session: &mut Session<'_>, done: &ErasedJson) -> Result<(), Failure> {
     let ErasedJson { erased, left, scope, .. } = done;
     let text =
         if session.json { line(done)? } else { format!("erase scope {scope}: deleted {erased}") };
-    session.terminal.print(&text)?;
+    let printed = session.terminal.print(&text);
     match (*erased, *left) {
         (_, 1..) => Err(Failure::unchanged(format!(
             "not deleted: {left}, because attempts run or the records changed meanwhile: run it \
              again; --even-in-flight deletes them now"
         ))),
         (0, 0) => Err(Failure::nothing(format!("there is no record of the scope {scope}"))),
-        _ => Ok(()),
+        _ => Ok(printed?),
     }
 }

@@ -204,7 +204,7 @@ OPEN  store       in the memory of this process
                   them
                   -> use Redis, PostgreSQL or SQLite
 ok    operations  each one works, the slowest within 1 ms
-ok    operators   records can be listed
+ok    operators   records can be listed and changed
 ";
     let ran = run(&site, "doctor").await;
     assert_eq!(ran.out, expected);
