@@ -21,6 +21,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) becomes: String,
     /// What clients and the operation get from it.
     pub(crate) consequences: Vec<String>,
+    /// Whether the record is gone then.
+    pub(crate) is_deletion: bool,
     pub(crate) write: &'a WriteArgs,
 }
 
@@ -87,6 +89,11 @@ impl Plan<'_> {
             session.terminal.print(&line(&changed)?)?;
         } else if settled.is_applied() {
             session.terminal.print(&format!("{} {}: {settled}", self.action, record.key))?;
+            if self.is_deletion {
+                // Without a record, its first digits find nothing.
+                let key = record.key.to_hex();
+                session.terminal.say(&format!("its history: idempotency show {key}"));
+            }
         }
         if settled.is_applied() {
             return Ok(());

@@ -1,10 +1,10 @@
 //! `doctor`: is the store reachable and set up, and what to do if it is not.
 
-use tower_idempotency::operate::{CheckItem, CheckResult};
+use tower_idempotency::operate::{CheckItem, CheckResult, Operator};
 use tower_idempotency::store::operator::{ListFilter, ListRequest};
-use tower_idempotency::store::{Store as _, StoreError, StoreErrorKind};
+use tower_idempotency::store::{DynStore, StorageKey, Store as _, StoreError, StoreErrorKind};
 
-use crate::failure::{Failure, told};
+use crate::failure::{Failure, chain};
 use crate::session::Session;
 use crate::view::checklist::lines;
 use crate::view::json::{CheckupJson, line};
@@ -48,6 +48,8 @@ pub(crate) async fn run(session: &mut Session<'_>) -> Result<(), Failure> {
 
 async fn checkup(session: &Session<'_>) -> Result<Vec<CheckItem>, Failure> {
     if let Err(error) = session.layer.ping().await {
+        // A pool of connections does not say why it has none.
+        let error = session.layer.check().await.err().unwrap_or(error);
         return Ok(vec![reached(Err(error))]);
     }
     let mut items = vec![reached(Ok(()))];
@@ -80,12 +82,20 @@ fn reached(pinged: Result<(), StoreError>) -> CheckItem {
 
 /// Whether this command can do its work.
 async fn operators(session: &Session<'_>) -> Result<CheckItem, Failure> {
-    let request = ListRequest::new(ListFilter::new()).limit(1);
     let why = "operators cannot find and settle records";
-    Ok(match session.reader()?.list(&request).await {
-        Ok(_) => CheckItem::new("operators", true, "records can be listed", why, ""),
+    Ok(match look(&session.reader()?).await {
+        Ok(()) => CheckItem::new("operators", true, "records and histories can be read", why, ""),
         Err(error) => failed("operators", why, &error),
     })
+}
+
+/// A history may be in a table of its own, which another role may read.
+async fn look(operator: &Operator<DynStore>) -> Result<(), StoreError> {
+    operator.list(&ListRequest::new(ListFilter::new()).limit(1)).await?;
+    if let Some(key) = StorageKey::from_hex(&"0".repeat(64)) {
+        operator.show(&key).await?;
+    }
+    Ok(())
 }
 
 fn failed(name: &'static str, why: &'static str, error: &StoreError) -> CheckItem {
@@ -99,5 +109,5 @@ fn failed(name: &'static str, why: &'static str, error: &StoreError) -> CheckIte
         StoreErrorKind::Unsupported => "use a store that lists and changes records",
         _ => "look at the log of the server",
     };
-    CheckItem::new(name, false, told(error), why, remedy)
+    CheckItem::new(name, false, chain(error), why, remedy)
 }
