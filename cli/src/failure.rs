@@ -106,7 +106,7 @@ pub(crate) fn told(error: &StoreError) -> String {
 }
 
 /// The error and its causes, each once. A server may say anything.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -10,7 +10,7 @@ use tower_idempotency::store::{
     Token,
 };
 
-use crate::failure::{Failure, told};
+use crate::failure::{Failure, chain};
 use crate::session::Session;
 use crate::view::checklist::lines;
 use crate::view::json::{CheckupJson, line};
@@ -57,6 +57,8 @@ pub(crate) async fn run(session: &mut Session<'_>) -> Result<(), Failure> {
 
 async fn checkup(session: &Session<'_>) -> Result<Vec<CheckItem>, Failure> {
     if let Err(error) = session.layer.ping().await {
+        // A pool of connections does not say why it has none.
+        let error = session.layer.check().await.err().unwrap_or(error);
         return Ok(vec![reached(Err(error))]);
     }
     let mut items = vec![reached(Ok(()))];
@@ -130,5 +132,5 @@ fn failed(name: &'static str, why: &'static str, error: &StoreError) -> CheckIte
         StoreErrorKind::Unsupported => "use a store that lists and changes records",
         _ => "look at the log of the server",
     };
-    CheckItem::new(name, false, told(error), why, remedy)
+    CheckItem::new(name, false, chain(error), why, remedy)
 }

@@ -71,6 +71,11 @@ fn a_store_that_is_down_is_a_finding_of_the_doctor() {
         assert_eq!(ran.code, 5, "{}", ran.errors);
         let found = &ran.json()[0]["findings"][0];
         assert_eq!((&found["name"], &found["result"]), (&"reachable".into(), &"open".into()));
+        let text = found["found"].as_str().unwrap();
+        assert!(text.contains("127.0.0.1:1: "), "{text}");
+        assert!(text.contains("Connection refused"), "{text}");
+        // The doctor itself is the one who says more.
+        assert!(!text.contains("doctor") && !text.contains("::check`"), "{text}");
         let ran = run("list", &[("IDEMPOTENCY_STORE", url)]);
         assert_eq!(ran.code, 1);
         assert!(ran.errors.ends_with("; `idempotency doctor` says more\n"), "{}", ran.errors);
