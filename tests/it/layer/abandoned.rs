@@ -1,4 +1,4 @@
-//! Responses that say that nobody knows how their attempt ended.
+//! Responses that say that it is unknown how their attempt ended.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! An attempt that gives its lease up, because its response says that nobody knows how it ended.
+//! An attempt that gives its lease up, because its response says that its end is unknown.
 
 use std::convert::Infallible;
 use std::sync::Arc;
