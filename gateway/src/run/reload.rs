@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::file::{File, Problem};
 use crate::gateway::Gateway;
 use crate::plan::{Kept, Plan};
+use crate::telemetry;
 
 /// How often the files are looked at. A file of Kubernetes changes by a link, which no watch on the
 /// file itself would see.
@@ -80,10 +81,11 @@ pub(super) async fn keep_up_to_date(
             Ok(text) => {
                 followed = text;
                 seen = Seen::of(&gateway.plan().files);
+                metrics::counter!(telemetry::RELOADS).increment(1);
                 tracing::info!(file = source.name(), "the file was read again");
             }
             Err(why) => {
-                metrics::counter!("idempotency_gateway_reload_failures_total").increment(1);
+                metrics::counter!(telemetry::RELOAD_FAILURES).increment(1);
                 tracing::error!(%why, "the changed file is not used: the settings before it stay");
             }
         }
@@ -100,10 +102,10 @@ async fn follow(
     let found = found?;
     let file = source.file(&found)?;
     if let Ok(old) = File::parse(before)
-        && (old.listen != file.listen || old.operators != file.operators || old.tls != file.tls)
+        && (old.listen != file.listen || old.operators != file.operators)
     {
         return Err(format!(
-            "{}: `listen`, `tls` and `operators` cannot change while the process runs: restart it",
+            "{}: `listen` and `operators` cannot change while the process runs: restart it",
             source.name()
         ));
     }
