@@ -14,6 +14,10 @@ use crate::file::{Header as Written, Jwt, OneOrMore};
 /// How much the clocks of an issuer and of the gateway may differ, in seconds.
 const LEEWAY: u64 = 60;
 
+const WITHOUT_KEYS: &str = "`jwt_claim` needs the keys that tokens are verified by: write jwks = \"https://…\" or the path \
+     of a file, in [jwt] or in the scope; write `unverified_jwt_claim` instead if a proxy in front \
+     of the gateway verifies all tokens";
+
 type Claims = Map<String, Value>;
 
 /// How the claim of a token is found.
@@ -74,7 +78,10 @@ impl Token {
                 );
                 (claim, None)
             }
-            (Some(claim), None) => (claim, Some(Rules::new(own, common, sources)?)),
+            (Some(claim), None) => {
+                let jwks = own.jwks.as_ref().or(common.jwks.as_ref()).ok_or(WITHOUT_KEYS)?;
+                (claim, Some(Rules::new(sources.keys(jwks)?, own, common)))
+            }
         };
         if claim.is_empty() {
             return Err("the name of the claim is empty".to_owned());
@@ -105,13 +112,7 @@ impl Token {
 }
 
 impl Rules {
-    fn new(own: Jwt, common: &Jwt, sources: &mut Sources<'_>) -> Result<Self, String> {
-        let jwks = own.jwks.as_ref().or(common.jwks.as_ref()).ok_or(
-            "`jwt_claim` needs the keys that tokens are verified by: write \
-             jwks = \"https://ISSUER/.well-known/jwks.json\" in [jwt] or in the scope, or the path \
-             of a file; `unverified_jwt_claim` if a proxy in front has verified the token",
-        )?;
-        let keys = sources.keys(jwks)?;
+    fn new(keys: Keys, own: Jwt, common: &Jwt) -> Self {
         let mut validation = Validation::default();
         validation.leeway = LEEWAY;
         validation.validate_nbf = true;
@@ -128,7 +129,7 @@ impl Rules {
             }
             None => validation.validate_aud = false,
         }
-        Ok(Self { keys, validation, has_issuers })
+        Self { keys, validation, has_issuers }
     }
 
     async fn verify(&self, token: &[u8]) -> Result<Claims, Lack> {

@@ -31,7 +31,7 @@ impl KeySet {
     /// # Errors
     ///
     /// If there is no key that can verify a signature.
-    pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Written {
             keys: Vec<Value>,
