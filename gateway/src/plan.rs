@@ -42,8 +42,6 @@ pub(crate) struct Plan {
     pub(crate) namespaces: BTreeMap<String, IdempotencyLayer<DynStore>>,
     /// The stores that are in use, each with a layer.
     pub(crate) stores: Vec<IdempotencyLayer<DynStore>>,
-    /// Files that were read beside the file itself.
-    pub(crate) files: Vec<PathBuf>,
 }
 
 /// A route that is guarded.
@@ -58,6 +56,8 @@ pub(crate) struct Kept {
     pub(crate) stores: Stores,
     pub(crate) tunnels: Tunnels,
     pub(crate) keys: KeyServers,
+    /// Files that the last plan names, also if it could not be made.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 impl Plan {
@@ -81,18 +81,7 @@ impl Plan {
         let made = maker.end();
         let stores = kept.stores.keep(&made.stores);
         kept.keys.keep(&made.key_servers);
-        let (namespaces, files) = (made.namespaces, made.files);
-        Ok(Self {
-            table,
-            pass,
-            pass_figures,
-            hosts,
-            limits,
-            timeouts,
-            tls,
-            namespaces,
-            stores,
-            files,
-        })
+        let namespaces = made.namespaces;
+        Ok(Self { table, pass, pass_figures, hosts, limits, timeouts, tls, namespaces, stores })
     }
 }

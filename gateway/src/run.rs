@@ -44,6 +44,7 @@ async fn check(source: &Source) -> Result<(), String> {
         stores: Stores::default(),
         tunnels: Tunnels::new(Duration::ZERO),
         keys: KeyServers::unasked(),
+        files: Vec::new(),
     };
     let plan = source.plan(&text, &mut kept).await?;
     println!("{}: {} routes, nothing wrong", source.name(), plan.table.routes().count());
@@ -59,6 +60,7 @@ async fn live(source: Source) -> Result<(), String> {
         stores: Stores::default(),
         tunnels: Tunnels::new(file.timeouts.upgraded.0),
         keys: KeyServers::asked(),
+        files: Vec::new(),
     };
     let plan = source.plan(&text, &mut kept).await?;
     let drain = plan.timeouts.drain.0;

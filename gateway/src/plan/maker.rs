@@ -1,7 +1,7 @@
 //! Makes the parts of a [`Plan`](super::Plan) one after the other.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use http::Method;
@@ -39,17 +39,15 @@ pub(super) struct Made {
     pub(super) stores: Vec<String>,
     /// The addresses of key sets that are used.
     pub(super) key_servers: Vec<String>,
-    pub(super) files: Vec<PathBuf>,
 }
 
 impl<'a> Maker<'a> {
     pub(super) fn new(file: &'a File, folder: &'a Path, kept: &'a mut Kept) -> Self {
+        kept.files.clear();
         Self { file, folder, kept, upstreams: Vec::new(), made: Made::default() }
     }
 
-    pub(super) fn end(mut self) -> Made {
-        self.made.files.sort();
-        self.made.files.dedup();
+    pub(super) fn end(self) -> Made {
         self.made
     }
 
@@ -65,7 +63,7 @@ impl<'a> Maker<'a> {
             None => {
                 let table = text.value.table();
                 let ca = table.ca.as_ref().map(|file| self.folder.join(file));
-                self.made.files.extend(ca.clone());
+                self.kept.files.extend(ca.clone());
                 let tls = tls::towards_upstreams(ca.as_deref()).map_err(|why| text.problem(why))?;
                 let upstream = Upstream::new(&table, &self.file.timeouts, tls)
                     .map(Arc::new)
@@ -102,7 +100,7 @@ impl<'a> Maker<'a> {
             folder: self.folder,
             servers: &mut self.kept.keys,
             used: &mut self.made.key_servers,
-            files: &mut self.made.files,
+            files: &mut self.kept.files,
         };
         Identity::new(&route.scope.value, self.file, &mut sources)
             .map_err(|why| route.scope.problem(why))
@@ -111,7 +109,7 @@ impl<'a> Maker<'a> {
     /// TLS towards clients, if the file has it.
     pub(super) fn tls(&mut self) -> Result<Option<Arc<ServerConfig>>, Problem> {
         let Some(tls) = &self.file.tls else { return Ok(None) };
-        tls::towards_clients(&tls.value, self.folder, &mut self.made.files)
+        tls::towards_clients(&tls.value, self.folder, &mut self.kept.files)
             .map(Some)
             .map_err(|why| tls.problem(why))
     }
@@ -158,16 +156,16 @@ impl<'a> Maker<'a> {
                  \"memory\" if one gateway without a restart is enough",
             ));
         };
-        self.made.files.extend(store.value.file().map(|file| self.folder.join(file)));
+        self.kept.files.extend(store.value.file().map(|file| self.folder.join(file)));
         let url = store.value.read(self.folder).map_err(|why| store.problem(why))?;
         let mut layer = self.kept.stores.open(&url).await.map_err(|why| store.problem(why))?;
         self.made.stores.push(url);
         if let Some(secret) = &self.file.secret {
-            layer = layer.secret(secrets::key(secret, self.folder, &mut self.made.files)?);
+            layer = layer.secret(secrets::key(secret, self.folder, &mut self.kept.files)?);
         }
         let mut keys: Option<EncryptionKeys> = None;
         for (text, id) in self.file.encryption_keys.iter().zip(1..) {
-            let key = secrets::key(text, self.folder, &mut self.made.files)?;
+            let key = secrets::key(text, self.folder, &mut self.kept.files)?;
             keys = Some(match keys {
                 None => EncryptionKeys::new(secrets::id(&key), key),
                 Some(ring) => ring
