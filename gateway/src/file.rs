@@ -14,7 +14,7 @@ mod route;
 
 pub(crate) use forms::{Duration, OneOrMore, Secret, Size};
 pub(crate) use position::{Position, Problem};
-pub(crate) use route::{Everyone, Profile, Route, Scope};
+pub(crate) use route::{Everyone, Header, Profile, Route, Scope};
 
 use fields::Fields;
 

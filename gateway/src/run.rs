@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::args::Args;
 use crate::gateway::Gateway;
+use crate::identity::KeyServers;
 use crate::operate::{Shown, Who, router};
 use crate::plan::{Kept, Stores};
 use crate::proxy::Tunnels;
@@ -39,7 +40,12 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
 /// Tells whether the file is right. Nothing is bound, and no server is asked.
 async fn check(source: &Source) -> Result<(), String> {
     let text = source.text()?;
-    let mut kept = Kept { stores: Stores::default(), tunnels: Tunnels::new(Duration::ZERO) };
+    let mut kept = Kept {
+        stores: Stores::default(),
+        tunnels: Tunnels::new(Duration::ZERO),
+        keys: KeyServers::unasked(),
+        files: Vec::new(),
+    };
     let plan = source.plan(&text, &mut kept).await?;
     println!("{}: {} routes, nothing wrong", source.name(), plan.table.routes().count());
     Ok(())
@@ -50,8 +56,12 @@ async fn live(source: Source) -> Result<(), String> {
     let file = source.file(&text)?;
     telemetry::log(&file.log)?;
     let metrics = telemetry::metrics()?;
-    let mut kept =
-        Kept { stores: Stores::default(), tunnels: Tunnels::new(file.timeouts.upgraded.0) };
+    let mut kept = Kept {
+        stores: Stores::default(),
+        tunnels: Tunnels::new(file.timeouts.upgraded.0),
+        keys: KeyServers::asked(),
+        files: Vec::new(),
+    };
     let plan = source.plan(&text, &mut kept).await?;
     let drain = plan.timeouts.drain.0;
     let places = Arc::new(Semaphore::new(plan.limits.connections));
@@ -62,7 +72,7 @@ async fn live(source: Source) -> Result<(), String> {
     let drains = Arc::new(AtomicBool::new(false));
     let mut servers = JoinSet::new();
     for address in &file.listen.0 {
-        let listener = bind(*address).await?;
+        let listener = bind(*address, if file.tls.is_some() { "https" } else { "http" }).await?;
         let mut ended = ended.clone();
         // An error means that the sender is gone, and with it the process.
         let ended = async move {
@@ -111,10 +121,10 @@ async fn live(source: Source) -> Result<(), String> {
     Ok(())
 }
 
-async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, String> {
+async fn bind(address: std::net::SocketAddr, scheme: &str) -> Result<TcpListener, String> {
     let listener =
         TcpListener::bind(address).await.map_err(|error| format!("{address}: {error}"))?;
-    println!("listening on http://{}", local(&listener));
+    println!("listening on {scheme}://{}", local(&listener));
     Ok(listener)
 }
 

@@ -10,17 +10,22 @@ use http::StatusCode;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 
 use crate::file::Limits;
-use crate::gateway::Gateway;
-use crate::proxy::chain;
+use crate::gateway::{Gateway, Peer};
+use crate::identity::caller;
+use crate::proxy::{Client, chain};
+use crate::telemetry::Open;
+use crate::tls::H2;
 
 mod framing;
 
-use framing::Framed;
+use framing::{Framed, UpgradedFlag};
 
 /// How long to wait after an error of `accept`, which is mostly "too many open files".
 const PAUSE: Duration = Duration::from_millis(100);
@@ -45,27 +50,91 @@ pub(crate) async fn serve(
         let (server, gateway) = (server.clone(), gateway.clone());
         let watcher = graceful.watcher();
         tokio::spawn(async move {
-            let io = Framed::new(stream);
-            let upgraded = io.upgraded();
-            let service = service_fn(move |request| {
-                let (gateway, upgraded) = (gateway.clone(), upgraded.clone());
-                async move {
-                    let response = gateway.respond(request, address, false).await;
-                    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                        upgraded.note();
-                    }
-                    Ok::<_, Infallible>(response)
-                }
-            });
-            let connection = server.serve_connection_with_upgrades(TokioIo::new(io), service);
-            if let Err(error) = watcher.watch(connection.into_owned()).await {
-                tracing::debug!(%address, error = %chain(&*error), "a connection ended early");
-            }
+            let _open = Open::connection();
+            converse(stream, address, &gateway, server, watcher).await;
             drop(place);
         });
     }
     drop(listener);
     graceful.shutdown().await;
+}
+
+/// One connection, with TLS if the plan of this moment has it.
+async fn converse(
+    stream: TcpStream,
+    address: SocketAddr,
+    gateway: &Gateway,
+    server: Builder<TokioExecutor>,
+    watcher: Watcher,
+) {
+    let (tls, limit) = {
+        let plan = gateway.plan();
+        (plan.tls.clone(), plan.timeouts.head.0)
+    };
+    let Some(tls) = tls else {
+        let peer = Peer { client: Client { address, is_tls: false }, certificate: None };
+        return framed(stream, peer, gateway, server, watcher).await;
+    };
+    let stream = match tokio::time::timeout(limit, TlsAcceptor::from(tls).accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            return tracing::debug!(%address, error = %chain(&error), "a TLS handshake failed");
+        }
+        Err(_) => return tracing::debug!(%address, "a TLS handshake took too long"),
+    };
+    let (_, session) = stream.get_ref();
+    let certificate = session.peer_certificates().and_then(<[_]>::first).and_then(caller);
+    let is_http2 = session.alpn_protocol() == Some(H2);
+    let peer = Peer { client: Client { address, is_tls: true }, certificate };
+    if is_http2 {
+        // A client that then speaks HTTP/1.1 would evade the check of its framing.
+        let server = server.http2_only();
+        speak(stream, UpgradedFlag::default(), peer, gateway, server, watcher).await;
+    } else {
+        framed(stream, peer, gateway, server, watcher).await;
+    }
+}
+
+async fn framed<I>(
+    io: I,
+    peer: Peer,
+    gateway: &Gateway,
+    server: Builder<TokioExecutor>,
+    watcher: Watcher,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let io = Framed::new(io);
+    let upgraded = io.upgraded();
+    speak(io, upgraded, peer, gateway, server, watcher).await;
+}
+
+async fn speak<I>(
+    io: I,
+    upgraded: UpgradedFlag,
+    peer: Peer,
+    gateway: &Gateway,
+    server: Builder<TokioExecutor>,
+    watcher: Watcher,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let address = peer.client.address;
+    let (gateway, peer) = (gateway.clone(), Arc::new(peer));
+    let service = service_fn(move |request| {
+        let (gateway, peer, upgraded) = (gateway.clone(), Arc::clone(&peer), upgraded.clone());
+        async move {
+            let response = gateway.respond(request, &peer).await;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                upgraded.note();
+            }
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let connection = server.serve_connection_with_upgrades(TokioIo::new(io), service);
+    if let Err(error) = watcher.watch(connection.into_owned()).await {
+        tracing::debug!(%address, error = %chain(&*error), "a connection ended early");
+    }
 }
 
 fn builder(gateway: &Gateway) -> Builder<TokioExecutor> {

@@ -5,6 +5,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::file::{Log, LogFormat};
 
+mod figures;
+
+pub(crate) use figures::{
+    Figures, JWKS_FAILURES, Open, RELOAD_FAILURES, RELOADS, UPSTREAM_FAILURES,
+};
+
 /// The bounds of histograms in seconds. An operation may take a millisecond or a minute.
 const SECONDS: [f64; 13] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0];
@@ -36,8 +42,10 @@ pub(crate) fn log(log: &Log) -> Result<(), String> {
 ///
 /// If something else counts in this process.
 pub(crate) fn metrics() -> Result<PrometheusHandle, String> {
-    PrometheusBuilder::new()
+    let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
         .and_then(PrometheusBuilder::install_recorder)
-        .map_err(|error| error.to_string())
+        .map_err(|error| error.to_string())?;
+    figures::describe();
+    Ok(handle)
 }

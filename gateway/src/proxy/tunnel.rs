@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::body::ResponseBody;
 use super::failure::problem;
 use super::{finish, headers, told};
+use crate::telemetry::Open;
 
 const BUFFER: usize = 16 << 10;
 
@@ -81,6 +82,7 @@ impl Tunnels {
         let end = self.end.subscribe();
         let idle = self.idle;
         tokio::spawn(async move {
+            let _open = Open::tunnel();
             if let Ok((client, upstream)) = tokio::try_join!(client, upstream) {
                 carry(client, upstream, idle, end).await;
             }

@@ -1,5 +1,6 @@
 //! Follows the file while the process runs.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -8,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::file::{File, Problem};
 use crate::gateway::Gateway;
 use crate::plan::{Kept, Plan};
+use crate::telemetry;
 
 /// How often the files are looked at. A file of Kubernetes changes by a link, which no watch on the
 /// file itself would see.
@@ -63,27 +65,29 @@ pub(super) async fn keep_up_to_date(
     // What the gateway follows, and what was last looked at.
     let (mut followed, mut looked_at) = (text.clone(), Ok(text));
     let Ok(mut hang_up) = signal(SignalKind::hangup()) else { return };
-    let mut seen = Seen::of(&gateway.plan().files);
+    let mut seen = Seen::of(&kept.files);
     loop {
         let is_asked = tokio::select! {
             _ = hang_up.recv() => true,
             () = tokio::time::sleep(LOOK) => false,
         };
         let found = source.text();
-        let files = Seen::of(&gateway.plan().files);
+        let files = Seen::of(&kept.files);
         if !is_asked && found == looked_at && files == seen {
             continue;
         }
         looked_at = found.clone();
-        seen = files;
-        match follow(&source, found, &followed, &gateway, &mut kept).await {
+        let result = follow(&source, found, &followed, &gateway, &mut kept).await;
+        // A file that stopped a plan counts too: the plan is tried again when that file changes.
+        seen = files.and_of(&kept.files);
+        match result {
             Ok(text) => {
                 followed = text;
-                seen = Seen::of(&gateway.plan().files);
+                metrics::counter!(telemetry::RELOADS).increment(1);
                 tracing::info!(file = source.name(), "the file was read again");
             }
             Err(why) => {
-                metrics::counter!("idempotency_gateway_reload_failures_total").increment(1);
+                metrics::counter!(telemetry::RELOAD_FAILURES).increment(1);
                 tracing::error!(%why, "the changed file is not used: the settings before it stay");
             }
         }
@@ -100,10 +104,10 @@ async fn follow(
     let found = found?;
     let file = source.file(&found)?;
     if let Ok(old) = File::parse(before)
-        && (old.listen != file.listen || old.operators != file.operators || old.tls != file.tls)
+        && (old.listen != file.listen || old.operators != file.operators)
     {
         return Err(format!(
-            "{}: `listen`, `tls` and `operators` cannot change while the process runs: restart it",
+            "{}: `listen` and `operators` cannot change while the process runs: restart it",
             source.name()
         ));
     }
@@ -112,16 +116,24 @@ async fn follow(
     Ok(found)
 }
 
-/// When files were last changed.
+/// When files were last changed, and how long they are.
 #[derive(Debug, PartialEq, Eq)]
-struct Seen(Vec<Option<(SystemTime, u64)>>);
+struct Seen(HashMap<PathBuf, Option<(SystemTime, u64)>>);
 
 impl Seen {
     fn of(files: &[PathBuf]) -> Self {
-        let seen = |file: &PathBuf| {
-            let metadata = std::fs::metadata(file).ok()?;
-            Some((metadata.modified().ok()?, metadata.len()))
-        };
-        Self(files.iter().map(seen).collect())
+        Self(files.iter().map(|file| (file.clone(), look(file))).collect())
     }
+
+    /// These files. What is known of a file stays, because it may have changed after it was read.
+    fn and_of(self, files: &[PathBuf]) -> Self {
+        let Self(known) = self;
+        let seen = |file: &PathBuf| known.get(file).copied().unwrap_or_else(|| look(file));
+        Self(files.iter().map(|file| (file.clone(), seen(file))).collect())
+    }
+}
+
+fn look(file: &Path) -> Option<(SystemTime, u64)> {
+    let metadata = std::fs::metadata(file).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
 }
