@@ -61,7 +61,7 @@ impl Site {
                 "listen = \"{address}\"\nupstream = \"http://{}\"\nstore = \"redis://{}\"\n\
                  [timeouts]\nfirst_byte = \"5s\"\n[log]\nlevel = \"error\"\n\
                  [[route]]\npath = \"/payments\"\nscope = {{ header = \"x-account\" }}\n\
-                 require_key = true\nlease = \"1s\"\nstore_timeout = \"500ms\"\n{policies}\n",
+                 require_key = true\nlease = \"1s\"\nstore_timeout = \"1s\"\n{policies}\n",
                 upstream.address, redis.address
             );
             std::fs::write(&config, text).unwrap();
