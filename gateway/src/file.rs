@@ -7,11 +7,13 @@ use http::HeaderName;
 use serde::Deserialize;
 use tower_idempotency::Settings;
 
+mod beside;
 mod fields;
 mod forms;
 mod position;
 mod route;
 
+pub(crate) use beside::Beside;
 pub(crate) use forms::{Duration, OneOrMore, Secret, Size};
 pub(crate) use position::{Position, Problem};
 pub(crate) use route::{Everyone, Header, Profile, Route, Scope};

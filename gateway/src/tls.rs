@@ -1,7 +1,7 @@
 //! TLS on both sides.
 
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls_pki_types::pem::PemObject;
@@ -10,7 +10,7 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use crate::file::Tls;
+use crate::file::{Beside, Tls};
 
 /// HTTP/2 by ALPN.
 pub(crate) const H2: &[u8] = b"h2";
@@ -43,8 +43,8 @@ pub(crate) fn towards_upstreams(ca: Option<&Path>) -> Result<Arc<ClientConfig>, 
     Ok(Arc::new(config))
 }
 
-/// The side of the gateway in its connections with clients. Relative paths begin in `folder`. Adds
-/// the files that it reads to `files`.
+/// The side of the gateway in its connections with clients. Relative paths begin in `folder`. Notes
+/// the files that it reads.
 ///
 /// # Errors
 ///
@@ -52,12 +52,13 @@ pub(crate) fn towards_upstreams(ca: Option<&Path>) -> Result<Arc<ClientConfig>, 
 pub(crate) fn towards_clients(
     tls: &Tls,
     folder: &Path,
-    files: &mut Vec<PathBuf>,
+    beside: &mut Beside,
 ) -> Result<Arc<ServerConfig>, String> {
     let [certificate, key] = [&tls.certificate, &tls.key].map(|file| folder.join(file));
     let ca = tls.client_ca.as_ref().map(|file| folder.join(file));
-    files.extend([certificate.clone(), key.clone()]);
-    files.extend(ca.clone());
+    for file in [Some(&certificate), Some(&key), ca.as_ref()].into_iter().flatten() {
+        beside.note(file.clone());
+    }
     let chain = certificates(&certificate)?;
     let secret = PrivateKeyDer::from_pem_file(&key).map_err(|error| wrong(&key, &error))?;
     let builder = ServerConfig::builder_with_provider(provider())

@@ -43,7 +43,6 @@ pub(super) struct Made {
 
 impl<'a> Maker<'a> {
     pub(super) fn new(file: &'a File, folder: &'a Path, kept: &'a mut Kept) -> Self {
-        kept.files.clear();
         Self { file, folder, kept, upstreams: Vec::new(), made: Made::default() }
     }
 
@@ -63,7 +62,9 @@ impl<'a> Maker<'a> {
             None => {
                 let table = text.value.table();
                 let ca = table.ca.as_ref().map(|file| self.folder.join(file));
-                self.kept.files.extend(ca.clone());
+                if let Some(ca) = &ca {
+                    self.kept.beside.note(ca.clone());
+                }
                 let tls = tls::towards_upstreams(ca.as_deref()).map_err(|why| text.problem(why))?;
                 let upstream = Upstream::new(&table, &self.file.timeouts, tls)
                     .map(Arc::new)
@@ -100,7 +101,7 @@ impl<'a> Maker<'a> {
             folder: self.folder,
             servers: &mut self.kept.keys,
             used: &mut self.made.key_servers,
-            files: &mut self.kept.files,
+            beside: &mut self.kept.beside,
         };
         Identity::new(&route.scope.value, self.file, &mut sources)
             .map_err(|why| route.scope.problem(why))
@@ -109,7 +110,7 @@ impl<'a> Maker<'a> {
     /// TLS towards clients, if the file has it.
     pub(super) fn tls(&mut self) -> Result<Option<Arc<ServerConfig>>, Problem> {
         let Some(tls) = &self.file.tls else { return Ok(None) };
-        tls::towards_clients(&tls.value, self.folder, &mut self.kept.files)
+        tls::towards_clients(&tls.value, self.folder, &mut self.kept.beside)
             .map(Some)
             .map_err(|why| tls.problem(why))
     }
@@ -156,16 +157,18 @@ impl<'a> Maker<'a> {
                  \"memory\" if one gateway without a restart is enough",
             ));
         };
-        self.kept.files.extend(store.value.file().map(|file| self.folder.join(file)));
+        if let Some(file) = store.value.file() {
+            self.kept.beside.note(self.folder.join(file));
+        }
         let url = store.value.read(self.folder).map_err(|why| store.problem(why))?;
         let mut layer = self.kept.stores.open(&url).await.map_err(|why| store.problem(why))?;
         self.made.stores.push(url);
         if let Some(secret) = &self.file.secret {
-            layer = layer.secret(secrets::key(secret, self.folder, &mut self.kept.files)?);
+            layer = layer.secret(secrets::key(secret, self.folder, &mut self.kept.beside)?);
         }
         let mut keys: Option<EncryptionKeys> = None;
         for (text, id) in self.file.encryption_keys.iter().zip(1..) {
-            let key = secrets::key(text, self.folder, &mut self.kept.files)?;
+            let key = secrets::key(text, self.folder, &mut self.kept.beside)?;
             keys = Some(match keys {
                 None => EncryptionKeys::new(secrets::id(&key), key),
                 Some(ring) => ring
