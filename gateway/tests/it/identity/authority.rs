@@ -33,21 +33,21 @@ impl Authority {
     }
 
     pub fn server(&self) -> Identity {
-        self.sign(CertificateParams::new(["127.0.0.1".to_owned()]).unwrap())
+        self.sign(&CertificateParams::new(["127.0.0.1".to_owned()]).unwrap())
     }
 
     pub fn client(&self, name: &str) -> Identity {
-        self.sign(named(name))
+        self.sign(&named(name))
     }
 
     /// A certificate that is over.
     pub fn expired_client(&self, name: &str) -> Identity {
         let mut params = named(name);
         params.not_after = date_time_ymd(2020, 1, 1);
-        self.sign(params)
+        self.sign(&params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Identity {
+    fn sign(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
         Identity { certificate, key: key.serialize_pem() }

@@ -70,9 +70,15 @@ struct Log {
 impl Gateway {
     /// Starts it with a file, to which the address is added.
     pub fn start(folder: Folder, config: &str) -> Self {
+        Self::start_in(folder, config, &[])
+    }
+
+    /// The same with variables of the environment.
+    pub fn start_in(folder: Folder, config: &str, variables: &[(&str, &str)]) -> Self {
         let config = format!("listen = \"127.0.0.1:0\"\n{config}");
         folder.write("gateway.toml", &config);
         let mut command = command(&folder.0);
+        command.current_dir(&folder.0).envs(variables.iter().copied());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Log::default());
         let (from, to) = (child.stderr.take().unwrap(), Arc::clone(&log));
@@ -94,7 +100,7 @@ impl Gateway {
             }
         };
         let url = address("listening on ");
-        let operators = config.contains("[operators]").then(|| address("operators on "));
+        let operators = config.contains("operators").then(|| address("operators on "));
         std::thread::spawn(move || said.read_to_end(&mut Vec::new()));
         Self { child, folder, url, operators, log }
     }

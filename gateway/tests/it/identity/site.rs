@@ -33,6 +33,11 @@ impl Upstream {
         Self { url: format!("http://{address}"), ..upstream }
     }
 
+    /// One that a test itself serves.
+    pub fn elsewhere(address: SocketAddr) -> Self {
+        Self { url: format!("http://{address}"), ..Self::default() }
+    }
+
     /// The headers of all requests.
     pub fn requests(&self) -> Vec<HeaderMap> {
         self.requests.lock().unwrap().clone()

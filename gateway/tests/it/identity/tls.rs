@@ -1,10 +1,11 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hyper::{StatusCode, Version};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Duration, Instant, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -148,6 +149,64 @@ async fn a_bad_certificate_changes_nothing() {
     assert!(log.contains("server.pem: the file contains no certificate"), "{log}");
     install(&gateway.folder, &good);
     until_served(&gateway, &authority, &good).await;
+}
+
+/// An upstream that echoes after a change of the protocol.
+async fn echo() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_head(&mut stream).await;
+        let head =
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        let (mut from, mut to) = stream.split();
+        tokio::io::copy(&mut from, &mut to).await.unwrap();
+    });
+    address
+}
+
+async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(timeout(PATIENCE, stream.read_u8()).await.unwrap().unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
+#[tokio::test]
+async fn a_connection_over_tls_can_change_its_protocol() {
+    let authority = Authority::new("ca");
+    let upstream = Upstream::elsewhere(echo().await);
+    let operators = "operators = { listen = \"127.0.0.1:0\" }\n";
+    let gateway = start(&authority, &upstream, operators);
+    let mut stream = connect(&gateway, &authority, &["http/1.1"]).await;
+    let request = b"GET /a HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let head = read_head(&mut stream).await;
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    // What looks like an ambiguous request is not one any more.
+    let said = b"POST / HTTP/1.1\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n";
+    for _ in 0..100 {
+        stream.write_all(said).await.unwrap();
+        let mut echoed = vec![0; said.len()];
+        timeout(PATIENCE, stream.read_exact(&mut echoed)).await.unwrap().unwrap();
+        assert_eq!(echoed, said);
+    }
+    until_counted(&gateway, "tunnels 1").await;
+    stream.shutdown().await.unwrap();
+    until_counted(&gateway, "tunnels 0").await;
+    until_counted(&gateway, "connections 0").await;
+}
+
+async fn until_counted(gateway: &Gateway, expected: &str) {
+    let url = format!("{}/metrics", gateway.operators.as_ref().unwrap());
+    let (client, begun) = (Client::plain(), Instant::now());
+    while !client.get(&url).await.text.contains(&format!("\nidempotency_gateway_{expected}\n")) {
+        assert!(begun.elapsed() < PATIENCE, "not {expected}");
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]

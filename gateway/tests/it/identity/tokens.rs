@@ -8,7 +8,12 @@ use super::program::{Folder, Gateway};
 use super::site::{KeySite, Upstream};
 
 pub fn start(folder: Folder, upstream: &Upstream, rules: &str, scope: &str) -> Gateway {
-    let config = format!(
+    Gateway::start(folder, &config(upstream, rules, scope))
+}
+
+/// A file without `listen`.
+pub fn config(upstream: &Upstream, rules: &str, scope: &str) -> String {
+    format!(
         r#"
         upstream = "{}"
         store = "memory"
@@ -18,8 +23,7 @@ pub fn start(folder: Folder, upstream: &Upstream, rules: &str, scope: &str) -> G
         scope = {scope}
         "#,
         upstream.url
-    );
-    Gateway::start(folder, &config)
+    )
 }
 
 pub const SUB: &str = r#"{ header = "authorization", jwt_claim = "sub" }"#;

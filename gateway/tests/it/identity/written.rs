@@ -15,8 +15,8 @@ fn a_scope_that_cannot_be_is_told_with_its_position() {
     folder.write("jwks.json", &Signer::new("1").set());
     folder.write("garbage.json", "garbage");
     for (lines, scope, expected) in [
-        ("", r#"{ client_certificate = true }"#, "toml:7: `client_certificate` needs the"),
-        ("", r#"{ client_certificate = false }"#, "toml:7: "),
+        ("", "{ client_certificate = true }", "toml:7: `client_certificate` needs the"),
+        ("", "{ client_certificate = false }", "toml:7: "),
         ("", r#"{ header = "a", jwt_claim = "sub" }"#, "toml:7: `jwt_claim` needs the keys"),
         (
             "",
