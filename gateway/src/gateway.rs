@@ -101,16 +101,9 @@ impl Plan {
             let response = call(self.pass.clone(), Request::from_parts(head, body)).await;
             return (&self.pass_figures, response.map(Either::Right));
         };
-        let caller = guard.identity.caller(&head, peer.certificate.as_ref()).await;
-        let lack = caller.lack();
-        head.extensions.insert::<Caller>(caller);
         let body = RequestBody::from(Paced::new(body, idle, None));
-        let service = guard.service.clone();
-        let response = call(service, Request::from_parts(head, body)).await.map(Either::Left);
-        let response = match lack {
-            None => response,
-            Some(lack) => guard.without(lack, response),
-        };
+        // Boxed, because the future of a request that only passes is moved, too.
+        let response = Box::pin(guard.respond(Request::from_parts(head, body), peer)).await;
         (&guard.figures, response)
     }
 
@@ -139,6 +132,19 @@ impl Plan {
 }
 
 impl Guard {
+    async fn respond(&self, mut request: Request<RequestBody>, peer: &Peer) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let caller = self.identity.caller(&head, peer.certificate.as_ref()).await;
+        let lack = caller.lack();
+        request = Request::from_parts(head, body);
+        request.extensions_mut().insert::<Caller>(caller);
+        let response = call(self.service.clone(), request).await.map(Either::Left);
+        match lack {
+            None => response,
+            Some(lack) => self.without(lack, response),
+        }
+    }
+
     /// The response to a request without a caller, if that is why the layer has rejected it.
     fn without(&self, lack: Lack, mut response: Response<Body>) -> Response<Body> {
         if !matches!(response.extensions().get(), Some(Rejection::ScopeMissing)) {

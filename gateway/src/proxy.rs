@@ -71,24 +71,30 @@ impl Service<Request<RequestBody>> for Proxy {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+    fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
         let Self(inner) = self.clone();
-        Box::pin(async move { Ok(inner.forward(request).await) })
+        let attempt = request.extensions_mut().remove::<Attempt>();
+        let (mut head, body) = request.into_parts();
+        inner.address(&mut head);
+        match attempt {
+            None => Box::pin(async move { Ok(inner.pass(head, body).await) }),
+            Some(attempt) => Box::pin(async move { Ok(inner.forward(head, body, &attempt).await) }),
+        }
     }
 }
 
 impl Inner {
-    async fn forward(&self, mut request: Request<RequestBody>) -> Response<ResponseBody> {
-        let attempt = request.extensions_mut().remove::<Attempt>();
-        let (mut head, body) = request.into_parts();
-        self.address(&mut head);
-        let Some(attempt) = attempt else {
-            return self.pass(head, body).await;
-        };
+    /// A request with an attempt.
+    async fn forward(
+        &self,
+        mut head: Parts,
+        body: RequestBody,
+        attempt: &Attempt,
+    ) -> Response<ResponseBody> {
         headers::strip(&mut head.headers);
-        told::tell(&mut head.headers, &attempt);
+        told::tell(&mut head.headers, attempt);
         match body.into_whole() {
-            Ok(body) => self.guarded(head, body, &attempt).await,
+            Ok(body) => self.guarded(head, body, attempt).await,
             // The layer has read the body, unless it let the request through in an outage.
             Err(body) => finish(self.send(Request::from_parts(head, body)).await),
         }

@@ -24,6 +24,7 @@ use crate::identity::caller;
 use crate::proxy::{Client, chain};
 use crate::telemetry::Open;
 use crate::tls::H2;
+use crate::workers::Workers;
 
 mod framing;
 
@@ -32,33 +33,61 @@ use framing::{Framed, UpgradedFlag};
 /// How long to wait after an error of `accept`, which is mostly "too many open files".
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves one listener until `ended`, and returns when its connections have ended.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    gateway: Gateway,
-    places: Arc<Semaphore>,
-    ended: impl Future<Output = ()>,
-) {
-    let server = builder(&gateway);
-    let graceful = GracefulShutdown::new();
-    tokio::pin!(ended);
+/// Accepts the connections of a listener until it is dropped, and gives them to the workers.
+pub(crate) async fn accept(listener: TcpListener, places: Arc<Semaphore>, workers: Workers) {
+    let mut turn = 0;
     loop {
-        let (stream, address, place) = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
-            () = &mut ended => break,
-        };
+        // The next connection waits in the listener until there is a place for it.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let accepted = listener.accept().await;
+        let given =
+            accepted.and_then(|(stream, address)| workers.give(turn, stream, address, place));
+        match given {
+            Ok(()) => turn += 1,
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted: it is tried again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Serves the connections of one worker.
+pub(crate) struct Server {
+    gateway: Gateway,
+    server: Builder<TokioExecutor>,
+    graceful: GracefulShutdown,
+}
+
+impl Server {
+    pub(crate) fn new(gateway: Gateway) -> Self {
+        let server = builder(&gateway);
+        Self { gateway, server, graceful: GracefulShutdown::new() }
+    }
+
+    /// Serves a connection in a task of its own.
+    pub(crate) fn serve(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        place: OwnedSemaphorePermit,
+    ) {
         // Small writes, such as a response without a body, are not held back.
         let _ = stream.set_nodelay(true);
-        let (server, gateway) = (server.clone(), gateway.clone());
-        let watcher = graceful.watcher();
+        let (server, gateway) = (self.server.clone(), self.gateway.clone());
+        let watcher = self.graceful.watcher();
         tokio::spawn(async move {
             let _open = Open::connection();
             converse(stream, address, gateway, server, watcher).await;
             drop(place);
         });
     }
-    drop(listener);
-    graceful.shutdown().await;
+
+    /// Lets each connection end its request, and waits for that.
+    pub(crate) async fn drained(self) {
+        self.graceful.shutdown().await;
+    }
 }
 
 /// One connection, with TLS if the plan of this moment has it.
@@ -159,27 +188,6 @@ fn builder(gateway: &Gateway) -> Builder<TokioExecutor> {
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(20));
     builder
-}
-
-/// The next connection, as soon as there is a place for it.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-    loop {
-        let Ok(place) = Arc::clone(places).acquire_owned().await else {
-            // It is never closed.
-            std::future::pending().await
-        };
-        match listener.accept().await {
-            Ok((stream, address)) => return (stream, address, place),
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, "no connection can be accepted: it is tried again");
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-    }
 }
 
 /// Whether the next connection may be better.

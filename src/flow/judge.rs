@@ -68,7 +68,11 @@ where
         let class =
             doubt.or(rejected.map(ResponseClass::of_rejection)).or(said).unwrap_or(by_status);
         let class = match body {
-            Err(BrokenBody) if directive.is_abandoned_if_cut_off() => ResponseClass::Abandoned,
+            Err(BrokenBody)
+                if directive.is_abandoned_if_cut_off() && class != ResponseClass::Discard =>
+            {
+                ResponseClass::Abandoned
+            }
             _ => class,
         };
         match &body {

@@ -58,7 +58,7 @@ impl ResponseDirective {
         Self { class: Some(ResponseClass::Failed), ..Self::new() }
     }
 
-    /// Declares that nobody knows how the attempt ended: it was cut off somewhere behind the handler.
+    /// Declares that it is unknown how the attempt ended: it was cut off somewhere behind the handler.
     /// For a gateway: the connection to its upstream broke or timed out after the request was sent.
     ///
     /// The client gets the response, and nothing of it is stored. The record is abandoned at once,
@@ -84,8 +84,8 @@ impl ResponseDirective {
     /// Declares the attempt abandoned if the body of the response breaks off. The default is failed.
     ///
     /// Use it for a response whose body comes from another system, as in a gateway: then nobody
-    /// knows whether that system came to its end. The class of a body that does not break off stays
-    /// as it is.
+    /// knows whether that system came to its end. A response that means "nothing happened" keeps
+    /// its class.
     #[must_use]
     pub fn abandoned_if_cut_off(self) -> Self {
         Self { abandoned_if_cut_off: true, ..self }

@@ -16,6 +16,7 @@ use tokio_rustls::rustls::ClientConfig;
 use super::body::{BodyError, Paced, RequestBody, ResponseBody};
 use super::failure::Failure;
 use crate::file::{Timeouts, UpstreamTable};
+use crate::workers;
 
 /// Shorter than servers keep an idle connection: gunicorn 2 s, uvicorn and Node.js 5 s. A request on
 /// a connection that the upstream is closing may be lost, and nobody knows whether it was read.
@@ -23,7 +24,8 @@ const IDLE: Duration = Duration::from_secs(1);
 
 /// A server that requests are sent to.
 pub(crate) struct Upstream {
-    client: Client<HttpsConnector<HttpConnector>, RequestBody>,
+    /// One for each worker, so that connections never wake another thread.
+    clients: Box<[Client<HttpsConnector<HttpConnector>, RequestBody>]>,
     scheme: Scheme,
     authority: Authority,
     host: Option<HeaderValue>,
@@ -67,16 +69,17 @@ impl Upstream {
         } else {
             builder.enable_http1().wrap_connector(http)
         };
-        let client = Client::builder(TokioExecutor::new())
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .pool_idle_timeout(table.idle.map_or(IDLE, |idle| idle.0))
             .http2_only(table.http2)
             .http2_adaptive_window(true)
-            .set_host(false)
-            .build(connector);
+            .set_host(false);
+        let clients = (0..workers::count()).map(|_| builder.build(connector.clone())).collect();
         Ok(Self {
-            client,
+            clients,
             scheme,
             authority,
             host,
@@ -111,7 +114,7 @@ impl Upstream {
         mut request: Request<RequestBody>,
     ) -> Result<Response<ResponseBody>, Failure> {
         let progress = request.body_mut().progress();
-        let sent = self.client.request(request);
+        let sent = self.clients[workers::number()].request(request);
         let response = match progress {
             None => match tokio::time::timeout(self.first_byte, sent).await {
                 Ok(response) => response,
