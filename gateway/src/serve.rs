@@ -56,14 +56,14 @@ pub(crate) async fn accept(listener: TcpListener, places: Arc<Semaphore>, worker
 /// Serves the connections of one worker.
 pub(crate) struct Server {
     gateway: Gateway,
-    server: Builder<TokioExecutor>,
+    builder: Builder<TokioExecutor>,
     graceful: GracefulShutdown,
 }
 
 impl Server {
     pub(crate) fn new(gateway: Gateway) -> Self {
-        let server = builder(&gateway);
-        Self { gateway, server, graceful: GracefulShutdown::new() }
+        let builder = builder(&gateway);
+        Self { gateway, builder, graceful: GracefulShutdown::new() }
     }
 
     /// Serves a connection in a task of its own.
@@ -75,7 +75,7 @@ impl Server {
     ) {
         // Small writes, such as a response without a body, are not held back.
         let _ = stream.set_nodelay(true);
-        let (server, gateway) = (self.server.clone(), self.gateway.clone());
+        let (server, gateway) = (self.builder.clone(), self.gateway.clone());
         let watcher = self.graceful.watcher();
         tokio::spawn(async move {
             let _open = Open::connection();

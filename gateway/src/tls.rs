@@ -25,22 +25,12 @@ fn provider() -> Arc<CryptoProvider> {
 /// # Errors
 ///
 /// What is wrong, for a person.
-pub(crate) fn towards_upstreams(ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
-    let roots = match ca {
-        Some(file) => roots_in(file)?,
-        None => {
-            let mut roots = RootCertStore::empty();
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-            roots
-        }
-    };
-    let config = ClientConfig::builder_with_provider(provider())
+pub(crate) fn towards_upstreams(ca: Option<&Path>) -> Result<ClientConfig, String> {
+    let roots = ca.map_or_else(|| Ok(system_roots()), roots_in)?;
+    let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+        .map_err(|error| error.to_string())?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// The side of the gateway in its connections with clients. Relative paths begin in `folder`. Notes
@@ -91,6 +81,12 @@ pub(crate) fn towards_clients(
         config.session_storage = Arc::new(NoServerSessionStorage {});
     }
     Ok(Arc::new(config))
+}
+
+fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
 }
 
 fn roots_in(file: &Path) -> Result<RootCertStore, String> {

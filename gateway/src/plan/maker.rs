@@ -50,29 +50,32 @@ impl<'a> Maker<'a> {
         self.made
     }
 
-    /// A proxy to an upstream. Routes with the same upstream share its connections.
+    /// An upstream. Routes with the same one share its connections.
+    fn upstream(&mut self, text: &At<UpstreamText>) -> Result<Arc<Upstream>, Problem> {
+        if let Some((_, upstream)) = self.upstreams.iter().find(|(known, _)| *known == text.value) {
+            return Ok(Arc::clone(upstream));
+        }
+        let table = text.value.table();
+        let ca = table.ca.as_ref().map(|file| self.folder.join(file));
+        if let Some(ca) = &ca {
+            self.kept.beside.note(ca.clone());
+        }
+        let tls = tls::towards_upstreams(ca.as_deref()).map_err(|why| text.problem(why))?;
+        let upstream = Upstream::new(&table, &self.file.timeouts, tls)
+            .map(Arc::new)
+            .map_err(|why| text.problem(why))?;
+        self.upstreams.push((text.value.clone(), Arc::clone(&upstream)));
+        Ok(upstream)
+    }
+
+    /// A proxy to an upstream.
     pub(super) fn proxy(
         &mut self,
         text: &At<UpstreamText>,
         figures: &Figures,
         retries: u32,
     ) -> Result<Proxy, Problem> {
-        let upstream = match self.upstreams.iter().find(|(known, _)| *known == text.value) {
-            Some((_, upstream)) => Arc::clone(upstream),
-            None => {
-                let table = text.value.table();
-                let ca = table.ca.as_ref().map(|file| self.folder.join(file));
-                if let Some(ca) = &ca {
-                    self.kept.beside.note(ca.clone());
-                }
-                let tls = tls::towards_upstreams(ca.as_deref()).map_err(|why| text.problem(why))?;
-                let upstream = Upstream::new(&table, &self.file.timeouts, tls)
-                    .map(Arc::new)
-                    .map_err(|why| text.problem(why))?;
-                self.upstreams.push((text.value.clone(), Arc::clone(&upstream)));
-                upstream
-            }
-        };
+        let upstream = self.upstream(text)?;
         let forwarded = ForwardedRules::new(self.file.forwarded.clone());
         let tunnels = self.kept.tunnels.with_idle(self.file.timeouts.upgraded.0);
         Ok(Proxy::new(upstream, forwarded, tunnels, figures.upstream_seconds.clone(), retries))
