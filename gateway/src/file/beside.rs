@@ -36,3 +36,29 @@ fn stamp(file: &Path) -> Option<Stamp> {
     let metadata = std::fs::metadata(file).ok()?;
     Some(Stamp { modified: metadata.modified().ok(), length: metadata.len() })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_changes_after_it_is_noted_has_changed() {
+        let name = format!("tower-idempotency-gateway-beside-{}", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        let mut beside = Beside::default();
+        beside.note(file.clone());
+        assert!(!beside.have_changed());
+        std::fs::write(&file, "a").unwrap();
+        assert!(beside.have_changed());
+        // A second reader does not hide the change from the first one.
+        beside.note(file.clone());
+        assert!(beside.have_changed());
+        beside.clear();
+        beside.note(file.clone());
+        assert!(!beside.have_changed());
+        std::fs::remove_file(&file).unwrap();
+        assert!(beside.have_changed());
+    }
+}

@@ -1,9 +1,17 @@
+use std::sync::Arc;
+
 use hyper::StatusCode;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::{ClientConfig, HandshakeKind};
 
 use super::authority::Authority;
-use super::client::Client;
+use super::client::{Client, trusting};
 use super::program::{Folder, Gateway};
 use super::site::Upstream;
+use super::tls;
 
 fn start(authority: &Authority, upstream: &Upstream, more: &str) -> Gateway {
     let folder = Folder::new();
@@ -78,4 +86,35 @@ async fn a_certificate_can_be_required_of_all() {
     let identity = authority.client("shop");
     let client = Client::trusting(&authority, Some(&identity));
     assert_eq!(client.pay(&gateway.url, "key", &[]).await.text, "1");
+}
+
+/// How a client that was here before shakes hands.
+async fn second_handshake(gateway: &Gateway, config: ClientConfig) -> Option<HandshakeKind> {
+    let connector = TlsConnector::from(Arc::new(config));
+    let mut kind = None;
+    for _ in 0..2 {
+        let stream = TcpStream::connect(gateway.address()).await.unwrap();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let mut stream = connector.connect(name, stream).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).await.unwrap();
+        assert!(response.starts_with(b"HTTP/1.1 201"), "{response:?}");
+        kind = stream.get_ref().1.handshake_kind();
+    }
+    kind
+}
+
+#[tokio::test]
+async fn a_certificate_is_verified_in_each_handshake() {
+    let (authority, upstream) = (Authority::new("ca"), Upstream::start().await);
+    let identity = authority.client("shop");
+    let gateway = start(&authority, &upstream, "");
+    let kind = second_handshake(&gateway, trusting(&authority, Some(&identity))).await;
+    assert_eq!(kind, Some(HandshakeKind::Full));
+    // Where there is nothing to verify again, sessions are resumed.
+    let without = tls::start(&authority, &upstream, "");
+    let kind = second_handshake(&without, trusting(&authority, None)).await;
+    assert_eq!(kind, Some(HandshakeKind::Resumed));
 }

@@ -32,6 +32,14 @@ impl Client {
         Self::new(config(&RootCertStore::empty(), None))
     }
 
+    /// One that speaks HTTP/2 without TLS.
+    pub fn plain_http2() -> Self {
+        let config = config(&RootCertStore::empty(), None);
+        let builder = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
+        let connector = builder.enable_http2().build();
+        Self(Pool::builder(TokioExecutor::new()).http2_only(true).build(connector))
+    }
+
     /// One that trusts an authority. With a certificate it shows it.
     pub fn trusting(authority: &Authority, identity: Option<&Identity>) -> Self {
         Self::new(trusting(authority, identity))

@@ -74,12 +74,13 @@ async fn the_gateway_counts_requests_by_route() {
 async fn a_log_line_for_a_request_contains_no_secret() {
     let upstream = Upstream::start().await;
     let gateway = Gateway::start(Folder::new(), &config(&upstream.url));
-    let client = Client::plain();
     let headers = [("authorization", "Bearer marker-credential"), ("cookie", "a=marker-cookie")];
-    let response = client.pay(&gateway.url, "marker-key", &headers).await;
-    assert_eq!(response.status, StatusCode::CREATED);
-    client.get(&format!("{}/other?a=marker-query", gateway.url)).await;
-    gateway.wait_for_log("a request", 2);
+    for client in [Client::plain(), Client::plain_http2()] {
+        let response = client.pay(&gateway.url, "marker-key", &headers).await;
+        assert_eq!(response.status, StatusCode::CREATED);
+        client.get(&format!("{}/other?a=marker-query", gateway.url)).await;
+    }
+    gateway.wait_for_log("a request", 4);
     let log = gateway.log();
     let line = log.lines().find(|line| line.contains("a request")).unwrap();
     for expected in ["method=POST", "path=\"/payments\"", "/payments/{*rest}", "status=201"] {

@@ -19,7 +19,7 @@ const TLS: &str = "[tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n";
 
 const ROUTE: &str = "[[route]]\npath = \"/payments\"\nscope = \"everyone\"\n";
 
-fn start(authority: &Authority, upstream: &Upstream, more: &str) -> Gateway {
+pub fn start(authority: &Authority, upstream: &Upstream, more: &str) -> Gateway {
     let folder = Folder::new();
     install(&folder, &authority.server());
     let config = format!("upstream = \"{}\"\nstore = \"memory\"\n{more}{TLS}{ROUTE}", upstream.url);
