@@ -103,7 +103,7 @@ async fn converse(
         (plan.tls.clone(), plan.timeouts.head.0)
     };
     let Some(tls) = tls else {
-        let peer = Peer { client: Client { address, is_tls: false }, certificate: None };
+        let peer = Peer { client: Client::new(address, false), certificate: None };
         return framed(stream, peer, gateway, server, watcher).await;
     };
     let stream = match tokio::time::timeout(limit, TlsAcceptor::from(tls).accept(stream)).await {
@@ -116,7 +116,7 @@ async fn converse(
     let (_, session) = stream.get_ref();
     let certificate = session.peer_certificates().and_then(<[_]>::first).and_then(caller);
     let is_http2 = session.alpn_protocol() == Some(H2);
-    let peer = Peer { client: Client { address, is_tls: true }, certificate };
+    let peer = Peer { client: Client::new(address, true), certificate };
     if is_http2 {
         // Not with upgrades: that would also accept HTTP/1.1, and nobody would check its framing.
         let service = service(peer, gateway, UpgradedFlag::default());
