@@ -70,7 +70,7 @@ impl Rules {
             found
         };
         if x_forwarded {
-            append(headers, FOR, chain, &client.name);
+            append(headers, FOR, &chain, &client.name);
             let proto = HeaderValue::from_static(client.proto());
             headers.entry(PROTO).or_insert(proto);
             if let Some(host) = host {
@@ -80,7 +80,7 @@ impl Rules {
         if forwarded {
             let element = element(client.address.ip().to_canonical(), client.proto(), host);
             if let Ok(element) = HeaderValue::try_from(element) {
-                append(headers, FORWARDED, elements, &element);
+                append(headers, FORWARDED, &elements, &element);
             }
         }
     }
@@ -93,7 +93,7 @@ fn last(headers: &HeaderMap, name: &HeaderName, count: usize) -> Vec<String> {
     elements[elements.len().saturating_sub(count)..].iter().map(ToString::to_string).collect()
 }
 
-fn append(headers: &mut HeaderMap, name: HeaderName, before: Vec<String>, element: &HeaderValue) {
+fn append(headers: &mut HeaderMap, name: HeaderName, before: &[String], element: &HeaderValue) {
     if before.is_empty() {
         headers.insert(name, element.clone());
         return;
