@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A generator (SplitMix64) for one part of a run.
+/// A generator (`SplitMix64`) for one part of a run.
 pub(crate) struct Draw(u64);
 
 impl Draw {

@@ -69,7 +69,7 @@ impl Site {
             Process::start(address, program, vec!["--config".to_owned(), config])
         });
         let gateways = gateways.collect();
-        Self { gateways, upstream, redis, folder }
+        Self { folder, gateways, upstream, redis }
     }
 
     pub(crate) fn gateway(&self, number: usize) -> SocketAddr {
