@@ -108,24 +108,27 @@ impl Plan {
     }
 
     /// The host of a request that the gateway serves.
-    fn admit(&self, head: &Parts) -> Result<Option<String>, Response<ResponseBody>> {
-        let host = host_of(head)
-            .map_err(|why| problem(StatusCode::BAD_REQUEST, "request_invalid", why))?;
+    fn admit(&self, head: &Parts) -> Result<Option<String>, Box<Response<ResponseBody>>> {
+        let rejected = |status, code, detail| Err(Box::new(problem(status, code, detail)));
+        let host = match host_of(head) {
+            Ok(host) => host,
+            Err(why) => return rejected(StatusCode::BAD_REQUEST, "request_invalid", why),
+        };
         if let Some(hosts) = &self.hosts
             && !host.as_deref().is_some_and(|host| hosts.contains(&name_of(host)))
         {
-            return Err(problem(
+            return rejected(
                 StatusCode::MISDIRECTED_REQUEST,
                 "host_not_served",
                 "The gateway does not serve this host.",
-            ));
+            );
         }
         if head.method == Method::CONNECT {
-            return Err(problem(
+            return rejected(
                 StatusCode::NOT_IMPLEMENTED,
                 "method_not_supported",
                 "The gateway makes no tunnels for CONNECT.",
-            ));
+            );
         }
         Ok(host)
     }

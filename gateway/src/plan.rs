@@ -1,7 +1,7 @@
 //! What a gateway does, made from its file.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio_rustls::rustls::ServerConfig;
@@ -9,7 +9,7 @@ use tower_idempotency::IdempotencyLayer;
 use tower_idempotency::service::Idempotency;
 use tower_idempotency::store::DynStore;
 
-use crate::file::{File, Limits, Problem, Timeouts};
+use crate::file::{Beside, File, Limits, Problem, Timeouts};
 use crate::identity::{Identity, KeyServers};
 use crate::proxy::{Proxy, Tunnels};
 use crate::table::{Table, name_of};
@@ -56,8 +56,8 @@ pub(crate) struct Kept {
     pub(crate) stores: Stores,
     pub(crate) tunnels: Tunnels,
     pub(crate) keys: KeyServers,
-    /// Files that the last plan names, also if it could not be made.
-    pub(crate) files: Vec<PathBuf>,
+    /// The files that the last plan names, also if it could not be made.
+    pub(crate) beside: Beside,
 }
 
 impl Plan {

@@ -112,7 +112,7 @@ impl Inner {
 
     /// A request that is not guarded. It is sent once.
     async fn pass(&self, mut head: Parts, body: RequestBody) -> Response<ResponseBody> {
-        let Some(client) = self.tunnels.asked_for(&mut head) else {
+        let Some(client) = Tunnels::asked_for(&mut head) else {
             headers::strip(&mut head.headers);
             return finish(self.send(Request::from_parts(head, body)).await);
         };

@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::args::Args;
+use crate::file::Beside;
 use crate::gateway::Gateway;
 use crate::identity::KeyServers;
 use crate::operate::{Shown, Who, router};
@@ -53,7 +54,7 @@ async fn check(source: &Source) -> Result<(), String> {
         stores: Stores::default(),
         tunnels: Tunnels::new(Duration::ZERO),
         keys: KeyServers::unasked(),
-        files: Vec::new(),
+        beside: Beside::default(),
     };
     let plan = source.plan(&text, &mut kept).await?;
     println!("{}: {} routes, nothing wrong", source.name(), plan.table.routes().count());
@@ -69,7 +70,7 @@ async fn live(source: Source) -> Result<(), String> {
         stores: Stores::default(),
         tunnels: Tunnels::new(file.timeouts.upgraded.0),
         keys: KeyServers::asked(),
-        files: Vec::new(),
+        beside: Beside::default(),
     };
     let plan = source.plan(&text, &mut kept).await?;
     let drain = plan.timeouts.drain.0;

@@ -1,13 +1,15 @@
 //! The listeners for clients.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
-use hyper::service::service_fn;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
@@ -17,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 
 use crate::file::Limits;
-use crate::gateway::{Gateway, Peer};
+use crate::gateway::{Body, Gateway, Peer};
 use crate::identity::caller;
 use crate::proxy::{Client, chain};
 use crate::telemetry::Open;
@@ -54,14 +56,14 @@ pub(crate) async fn accept(listener: TcpListener, places: Arc<Semaphore>, worker
 /// Serves the connections of one worker.
 pub(crate) struct Server {
     gateway: Gateway,
-    server: Builder<TokioExecutor>,
+    builder: Builder<TokioExecutor>,
     graceful: GracefulShutdown,
 }
 
 impl Server {
     pub(crate) fn new(gateway: Gateway) -> Self {
-        let server = builder(&gateway);
-        Self { gateway, server, graceful: GracefulShutdown::new() }
+        let builder = builder(&gateway);
+        Self { gateway, builder, graceful: GracefulShutdown::new() }
     }
 
     /// Serves a connection in a task of its own.
@@ -73,11 +75,11 @@ impl Server {
     ) {
         // Small writes, such as a response without a body, are not held back.
         let _ = stream.set_nodelay(true);
-        let (server, gateway) = (self.server.clone(), self.gateway.clone());
+        let (server, gateway) = (self.builder.clone(), self.gateway.clone());
         let watcher = self.graceful.watcher();
         tokio::spawn(async move {
             let _open = Open::connection();
-            converse(stream, address, &gateway, server, watcher).await;
+            converse(stream, address, gateway, server, watcher).await;
             drop(place);
         });
     }
@@ -92,7 +94,7 @@ impl Server {
 async fn converse(
     stream: TcpStream,
     address: SocketAddr,
-    gateway: &Gateway,
+    gateway: Gateway,
     server: Builder<TokioExecutor>,
     watcher: Watcher,
 ) {
@@ -101,7 +103,7 @@ async fn converse(
         (plan.tls.clone(), plan.timeouts.head.0)
     };
     let Some(tls) = tls else {
-        let peer = Peer { client: Client { address, is_tls: false }, certificate: None };
+        let peer = Peer { client: Client::new(address, false), certificate: None };
         return framed(stream, peer, gateway, server, watcher).await;
     };
     let stream = match tokio::time::timeout(limit, TlsAcceptor::from(tls).accept(stream)).await {
@@ -114,11 +116,13 @@ async fn converse(
     let (_, session) = stream.get_ref();
     let certificate = session.peer_certificates().and_then(<[_]>::first).and_then(caller);
     let is_http2 = session.alpn_protocol() == Some(H2);
-    let peer = Peer { client: Client { address, is_tls: true }, certificate };
+    let peer = Peer { client: Client::new(address, true), certificate };
     if is_http2 {
-        // A client that then speaks HTTP/1.1 would evade the check of its framing.
+        // Not with upgrades: that would also accept HTTP/1.1, and nobody would check its framing.
+        let service = service(peer, gateway, UpgradedFlag::default());
         let server = server.http2_only();
-        speak(stream, UpgradedFlag::default(), peer, gateway, server, watcher).await;
+        let connection = server.serve_connection(TokioIo::new(stream), service);
+        told(address, watcher.watch(connection.into_owned()).await);
     } else {
         framed(stream, peer, gateway, server, watcher).await;
     }
@@ -127,30 +131,27 @@ async fn converse(
 async fn framed<I>(
     io: I,
     peer: Peer,
-    gateway: &Gateway,
+    gateway: Gateway,
     server: Builder<TokioExecutor>,
     watcher: Watcher,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let io = Framed::new(io);
-    let upgraded = io.upgraded();
-    speak(io, upgraded, peer, gateway, server, watcher).await;
+    let address = peer.client.address;
+    let service = service(peer, gateway, io.upgraded());
+    let connection = server.serve_connection_with_upgrades(TokioIo::new(io), service);
+    told(address, watcher.watch(connection.into_owned()).await);
 }
 
-async fn speak<I>(
-    io: I,
-    upgraded: UpgradedFlag,
+fn service(
     peer: Peer,
-    gateway: &Gateway,
-    server: Builder<TokioExecutor>,
-    watcher: Watcher,
-) where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    gateway: Gateway,
+    upgraded: UpgradedFlag,
+) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
 {
-    let address = peer.client.address;
-    let (gateway, peer) = (gateway.clone(), Arc::new(peer));
-    let service = service_fn(move |request| {
+    let peer = Arc::new(peer);
+    service_fn(move |request| {
         let (gateway, peer, upgraded) = (gateway.clone(), Arc::clone(&peer), upgraded.clone());
         async move {
             let response = gateway.respond(request, &peer).await;
@@ -159,9 +160,11 @@ async fn speak<I>(
             }
             Ok::<_, Infallible>(response)
         }
-    });
-    let connection = server.serve_connection_with_upgrades(TokioIo::new(io), service);
-    if let Err(error) = watcher.watch(connection.into_owned()).await {
+    })
+}
+
+fn told(address: SocketAddr, ended: Result<(), Box<dyn Error + Send + Sync>>) {
+    if let Err(error) = ended {
         tracing::debug!(%address, error = %chain(&*error), "a connection ended early");
     }
 }

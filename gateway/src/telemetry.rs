@@ -32,9 +32,8 @@ pub(crate) fn log(log: &Log) -> Result<(), String> {
         EnvFilter::try_new(&filter).map_err(|error| format!("log.level `{filter}`: {error}"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        // A file or a journal would contain the escape sequences of colours.
-        .with_ansi(std::io::stderr().is_terminal());
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),

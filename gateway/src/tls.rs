@@ -1,7 +1,7 @@
 //! TLS on both sides.
 
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls_pki_types::pem::PemObject;
@@ -10,7 +10,7 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring};
 use tokio_rustls::rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
 
-use crate::file::Tls;
+use crate::file::{Beside, Tls};
 
 /// HTTP/2 by ALPN.
 pub(crate) const H2: &[u8] = b"h2";
@@ -25,26 +25,16 @@ fn provider() -> Arc<CryptoProvider> {
 /// # Errors
 ///
 /// What is wrong, for a person.
-pub(crate) fn towards_upstreams(ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
-    let roots = match ca {
-        Some(file) => roots_in(file)?,
-        None => {
-            let mut roots = RootCertStore::empty();
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-            roots
-        }
-    };
-    let config = ClientConfig::builder_with_provider(provider())
+pub(crate) fn towards_upstreams(ca: Option<&Path>) -> Result<ClientConfig, String> {
+    let roots = ca.map_or_else(|| Ok(system_roots()), roots_in)?;
+    let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+        .map_err(|error| error.to_string())?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// The side of the gateway in its connections with clients. Relative paths begin in `folder`. Adds
-/// the files that it reads to `files`.
+/// The side of the gateway in its connections with clients. Relative paths begin in `folder`. Notes
+/// the files that it reads.
 ///
 /// # Errors
 ///
@@ -52,12 +42,13 @@ pub(crate) fn towards_upstreams(ca: Option<&Path>) -> Result<Arc<ClientConfig>, 
 pub(crate) fn towards_clients(
     tls: &Tls,
     folder: &Path,
-    files: &mut Vec<PathBuf>,
+    beside: &mut Beside,
 ) -> Result<Arc<ServerConfig>, String> {
     let [certificate, key] = [&tls.certificate, &tls.key].map(|file| folder.join(file));
     let ca = tls.client_ca.as_ref().map(|file| folder.join(file));
-    files.extend([certificate.clone(), key.clone()]);
-    files.extend(ca.clone());
+    for file in [Some(&certificate), Some(&key), ca.as_ref()].into_iter().flatten() {
+        beside.note(file.clone());
+    }
     let chain = certificates(&certificate)?;
     let secret = PrivateKeyDer::from_pem_file(&key).map_err(|error| wrong(&key, &error))?;
     let builder = ServerConfig::builder_with_provider(provider())
@@ -90,6 +81,12 @@ pub(crate) fn towards_clients(
         config.session_storage = Arc::new(NoServerSessionStorage {});
     }
     Ok(Arc::new(config))
+}
+
+fn system_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots
 }
 
 fn roots_in(file: &Path) -> Result<RootCertStore, String> {

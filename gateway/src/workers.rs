@@ -93,14 +93,14 @@ async fn work(
     gateway: Gateway,
     serves: mpsc::Sender<()>,
 ) {
-    let server = Server::new(gateway);
+    let here = Server::new(gateway);
     while let Some(Accepted { stream, address, place }) = accepted.recv().await {
         match TcpStream::from_std(stream) {
-            Ok(stream) => server.serve(stream, address, place),
+            Ok(stream) => here.serve(stream, address, place),
             Err(error) => tracing::warn!(%error, "a connection cannot be served: it is closed"),
         }
     }
-    server.drained().await;
+    here.drained().await;
     drop(serves);
     // Operations of clients that have hung up still run here, and connections to stores.
     std::future::pending::<()>().await;

@@ -1,7 +1,9 @@
 //! The keys that tokens are verified by.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+
+use crate::file::Beside;
 
 mod fetch;
 mod server;
@@ -49,8 +51,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) servers: &'a mut KeyServers,
     /// The addresses of servers that are used.
     pub(crate) used: &'a mut Vec<String>,
-    /// The files that were read.
-    pub(crate) files: &'a mut Vec<PathBuf>,
+    pub(crate) beside: &'a mut Beside,
 }
 
 impl Sources<'_> {
@@ -66,7 +67,7 @@ impl Sources<'_> {
             return Ok(Keys::Server(server));
         }
         let file = self.folder.join(jwks);
-        self.files.push(file.clone());
+        self.beside.note(file.clone());
         let wrong = |why: String| format!("{}: {why}", file.display());
         let text = std::fs::read(&file).map_err(|error| wrong(error.to_string()))?;
         KeySet::parse(&text).map(Arc::new).map(Keys::File).map_err(wrong)

@@ -113,9 +113,8 @@ impl Token {
 
 impl Rules {
     fn new(keys: Keys, own: Jwt, common: &Jwt) -> Self {
-        let mut validation = Validation::default();
-        validation.leeway = LEEWAY;
-        validation.validate_nbf = true;
+        let mut validation =
+            Validation { leeway: LEEWAY, validate_nbf: true, ..Validation::default() };
         let issuers = own.issuer.or_else(|| common.issuer.clone());
         let has_issuers = issuers.as_ref().is_some_and(|OneOrMore(issuers)| issuers.len() > 1);
         if let Some(OneOrMore(issuers)) = issuers {

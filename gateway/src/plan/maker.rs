@@ -44,7 +44,6 @@ pub(super) struct Made {
 
 impl<'a> Maker<'a> {
     pub(super) fn new(file: &'a File, folder: &'a Path, kept: &'a mut Kept) -> Self {
-        kept.files.clear();
         Self { file, folder, kept, upstreams: Vec::new(), made: Made::default() }
     }
 
@@ -52,27 +51,32 @@ impl<'a> Maker<'a> {
         self.made
     }
 
-    /// A proxy to an upstream. Routes with the same upstream share its connections.
+    /// An upstream. Routes with the same one share its connections.
+    fn upstream(&mut self, text: &At<UpstreamText>) -> Result<Arc<Upstream>, Problem> {
+        if let Some((_, upstream)) = self.upstreams.iter().find(|(known, _)| *known == text.value) {
+            return Ok(Arc::clone(upstream));
+        }
+        let table = text.value.table();
+        let ca = table.ca.as_ref().map(|file| self.folder.join(file));
+        if let Some(ca) = &ca {
+            self.kept.beside.note(ca.clone());
+        }
+        let tls = tls::towards_upstreams(ca.as_deref()).map_err(|why| text.problem(why))?;
+        let upstream = Upstream::new(&table, &self.file.timeouts, tls)
+            .map(Arc::new)
+            .map_err(|why| text.problem(why))?;
+        self.upstreams.push((text.value.clone(), Arc::clone(&upstream)));
+        Ok(upstream)
+    }
+
+    /// A proxy to an upstream.
     pub(super) fn proxy(
         &mut self,
         text: &At<UpstreamText>,
         figures: &Figures,
         retries: u32,
     ) -> Result<Proxy, Problem> {
-        let upstream = match self.upstreams.iter().find(|(known, _)| *known == text.value) {
-            Some((_, upstream)) => Arc::clone(upstream),
-            None => {
-                let table = text.value.table();
-                let ca = table.ca.as_ref().map(|file| self.folder.join(file));
-                self.kept.files.extend(ca.clone());
-                let tls = tls::towards_upstreams(ca.as_deref()).map_err(|why| text.problem(why))?;
-                let upstream = Upstream::new(&table, &self.file.timeouts, tls)
-                    .map(Arc::new)
-                    .map_err(|why| text.problem(why))?;
-                self.upstreams.push((text.value.clone(), Arc::clone(&upstream)));
-                upstream
-            }
-        };
+        let upstream = self.upstream(text)?;
         let forwarded = ForwardedRules::new(self.file.forwarded.clone());
         let tunnels = self.kept.tunnels.with_idle(self.file.timeouts.upgraded.0);
         Ok(Proxy::new(upstream, forwarded, tunnels, figures.upstream_seconds.clone(), retries))
@@ -101,7 +105,7 @@ impl<'a> Maker<'a> {
             folder: self.folder,
             servers: &mut self.kept.keys,
             used: &mut self.made.key_servers,
-            files: &mut self.kept.files,
+            beside: &mut self.kept.beside,
         };
         Identity::new(&route.scope.value, self.file, &mut sources)
             .map_err(|why| route.scope.problem(why))
@@ -110,7 +114,7 @@ impl<'a> Maker<'a> {
     /// TLS towards clients, if the file has it.
     pub(super) fn tls(&mut self) -> Result<Option<Arc<ServerConfig>>, Problem> {
         let Some(tls) = &self.file.tls else { return Ok(None) };
-        tls::towards_clients(&tls.value, self.folder, &mut self.kept.files)
+        tls::towards_clients(&tls.value, self.folder, &mut self.kept.beside)
             .map(Some)
             .map_err(|why| tls.problem(why))
     }
@@ -158,16 +162,18 @@ impl<'a> Maker<'a> {
                  \"memory\" if one gateway without a restart is enough",
             ));
         };
-        self.kept.files.extend(store.value.file().map(|file| self.folder.join(file)));
+        if let Some(file) = store.value.file() {
+            self.kept.beside.note(self.folder.join(file));
+        }
         let url = store.value.read(self.folder).map_err(|why| store.problem(why))?;
         let mut layer = self.kept.stores.open(&url).await.map_err(|why| store.problem(why))?;
         self.made.stores.push(url);
         if let Some(secret) = &self.file.secret {
-            layer = layer.secret(secrets::key(secret, self.folder, &mut self.kept.files)?);
+            layer = layer.secret(secrets::key(secret, self.folder, &mut self.kept.beside)?);
         }
         let mut keys: Option<EncryptionKeys> = None;
         for (text, id) in self.file.encryption_keys.iter().zip(1..) {
-            let key = secrets::key(text, self.folder, &mut self.kept.files)?;
+            let key = secrets::key(text, self.folder, &mut self.kept.beside)?;
             keys = Some(match keys {
                 None => EncryptionKeys::new(secrets::id(&key), key),
                 Some(ring) => ring

@@ -1,4 +1,4 @@
-//! Connections that became something else than HTTP, such as WebSockets.
+//! Connections that became something else than HTTP, such as `WebSockets`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +53,7 @@ impl Tunnels {
     }
 
     /// The client's side, if a request asks for another protocol.
-    pub(super) fn asked_for(&self, head: &mut Parts) -> Option<OnUpgrade> {
+    pub(super) fn asked_for(head: &mut Parts) -> Option<OnUpgrade> {
         let asks = head.version == Version::HTTP_11
             && head.headers.contains_key(header::UPGRADE)
             && headers::connection_has(&head.headers, "upgrade");

@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -47,7 +46,7 @@ impl Upstream {
     pub(crate) fn new(
         table: &UpstreamTable,
         timeouts: &Timeouts,
-        tls: Arc<ClientConfig>,
+        tls: ClientConfig,
     ) -> Result<Self, String> {
         let (scheme, authority) = parse(&table.url)?;
         let host = table
@@ -61,9 +60,9 @@ impl Upstream {
         let mut http = HttpConnector::new();
         http.set_connect_timeout(Some(timeouts.connect.0));
         http.set_nodelay(true);
-        http.set_keepalive(Some(Duration::from_secs(60)));
+        http.set_keepalive(Some(Duration::from_mins(1)));
         http.enforce_http(false);
-        let builder = HttpsConnectorBuilder::new().with_tls_config((*tls).clone()).https_or_http();
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         let connector = if table.http2 {
             builder.enable_http2().wrap_connector(http)
         } else {

@@ -1,8 +1,7 @@
 //! Follows the file while the process runs.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -65,22 +64,17 @@ pub(super) async fn keep_up_to_date(
     // What the gateway follows, and what was last looked at.
     let (mut followed, mut looked_at) = (text.clone(), Ok(text));
     let Ok(mut hang_up) = signal(SignalKind::hangup()) else { return };
-    let mut seen = Seen::of(&kept.files);
     loop {
         let is_asked = tokio::select! {
             _ = hang_up.recv() => true,
             () = tokio::time::sleep(LOOK) => false,
         };
         let found = source.text();
-        let files = Seen::of(&kept.files);
-        if !is_asked && found == looked_at && files == seen {
+        if !is_asked && found == looked_at && !kept.beside.have_changed() {
             continue;
         }
         looked_at = found.clone();
-        let result = follow(&source, found, &followed, &gateway, &mut kept).await;
-        // A file that stopped a plan counts too: the plan is tried again when that file changes.
-        seen = files.and_of(&kept.files);
-        match result {
+        match follow(&source, found, &followed, &gateway, &mut kept).await {
             Ok(text) => {
                 followed = text;
                 metrics::counter!(telemetry::RELOADS).increment(1);
@@ -101,6 +95,8 @@ async fn follow(
     gateway: &Gateway,
     kept: &mut Kept,
 ) -> Result<String, String> {
+    // All of them are read again. Without a plan the text alone counts.
+    kept.beside.clear();
     let found = found?;
     let file = source.file(&found)?;
     if let Ok(old) = File::parse(before)
@@ -114,26 +110,4 @@ async fn follow(
     let plan = source.plan(&found, kept).await?;
     gateway.follow(plan);
     Ok(found)
-}
-
-/// When files were last changed, and how long they are.
-#[derive(Debug, PartialEq, Eq)]
-struct Seen(HashMap<PathBuf, Option<(SystemTime, u64)>>);
-
-impl Seen {
-    fn of(files: &[PathBuf]) -> Self {
-        Self(files.iter().map(|file| (file.clone(), look(file))).collect())
-    }
-
-    /// These files. What is known of a file stays, because it may have changed after it was read.
-    fn and_of(self, files: &[PathBuf]) -> Self {
-        let Self(known) = self;
-        let seen = |file: &PathBuf| known.get(file).copied().unwrap_or_else(|| look(file));
-        Self(files.iter().map(|file| (file.clone(), seen(file))).collect())
-    }
-}
-
-fn look(file: &Path) -> Option<(SystemTime, u64)> {
-    let metadata = std::fs::metadata(file).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
 }

@@ -1,5 +1,6 @@
 //! Tests of the program, over sockets.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
+mod identity;
 mod quickstart;

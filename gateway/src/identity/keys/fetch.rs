@@ -41,7 +41,7 @@ impl Fetcher {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config((*tls::towards_upstreams(None)?).clone())
+            .with_tls_config(tls::towards_upstreams(None)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(http);

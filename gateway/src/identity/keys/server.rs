@@ -105,8 +105,8 @@ impl KeyServer {
     fn new(fetcher: Fetcher, pace: Pace, is_asked: bool) -> Self {
         let (sender, state) = watch::channel(State::default());
         let asked = Arc::new(Notify::new());
-        let fetches = fetch_on_and_on(fetcher, sender, Arc::clone(&asked), pace);
-        Self { state, asked, task: is_asked.then(|| tokio::spawn(fetches)) }
+        let work = fetch_on_and_on(fetcher, sender, Arc::clone(&asked), pace);
+        Self { state, asked, task: is_asked.then(|| tokio::spawn(work)) }
     }
 
     pub(super) fn known(&self) -> Option<Arc<KeySet>> {
@@ -144,14 +144,14 @@ async fn fetch_on_and_on(
     loop {
         let begun = Instant::now();
         state.send_modify(|state| state.phase = Phase::Fetches);
-        let fetched = fetcher.fetch().await;
-        let has_failed = fetched.is_err();
-        tell(&fetcher, fetched.as_ref().err(), state.borrow().has_failed);
+        let found = fetcher.fetch().await;
+        let has_failed = found.is_err();
+        tell(&fetcher, found.as_ref().err(), state.borrow().has_failed);
         state.send_modify(|state| {
             state.phase = Phase::Rests;
             state.has_failed = has_failed;
             state.fetches += 1;
-            if let Ok(keys) = fetched {
+            if let Ok(keys) = found {
                 state.keys = Some(Arc::new(keys));
             }
         });

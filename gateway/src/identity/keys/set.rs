@@ -21,7 +21,7 @@ pub(crate) struct KeySet(Vec<Key>);
 struct Key {
     id: Option<String>,
     algorithms: Vec<Algorithm>,
-    key: DecodingKey,
+    public: DecodingKey,
 }
 
 impl KeySet {
@@ -52,7 +52,7 @@ impl KeySet {
             let is_named = header.kid.is_none() || header.kid == key.id;
             is_named && key.algorithms.contains(&header.alg)
         };
-        self.0.iter().filter(fits).take(TRIED).map(|key| &key.key)
+        self.0.iter().filter(fits).take(TRIED).map(|key| &key.public)
     }
 }
 
@@ -73,8 +73,8 @@ impl Key {
         if let Some(only) = common.key_algorithm {
             algorithms.retain(|algorithm| Algorithm::try_from(only).ok() == Some(*algorithm));
         }
-        let key = DecodingKey::from_jwk(&jwk).ok()?;
-        (!algorithms.is_empty()).then_some(Self { id: jwk.common.key_id, algorithms, key })
+        let public = DecodingKey::from_jwk(&jwk).ok()?;
+        (!algorithms.is_empty()).then_some(Self { id: jwk.common.key_id, algorithms, public })
     }
 }
 
