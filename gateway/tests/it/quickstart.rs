@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Barrier;
@@ -61,6 +61,11 @@ fn shop() -> (Program, String) {
 
 /// The gateway with the file of the quick start, on other ports.
 fn gateway(shop: &str) -> (Program, String) {
+    gateway_with(shop, "")
+}
+
+/// The same, with more lines at the beginning of its file.
+fn gateway_with(shop: &str, lines: &str) -> (Program, String) {
     let file = fs::read_to_string(examples().join("quickstart.toml")).unwrap();
     let (listen, upstream) = ("\"127.0.0.1:8080\"", "\"http://127.0.0.1:8000\"");
     assert!(file.contains(listen) && file.contains(upstream), "{file}");
@@ -68,7 +73,7 @@ fn gateway(shop: &str) -> (Program, String) {
         file.replace(listen, "\"127.0.0.1:0\"").replace(upstream, &format!("\"http://{shop}\""));
     let (_, port) = shop.split_once(':').unwrap();
     let path = std::env::temp_dir().join(format!("quickstart-{}-{port}.toml", std::process::id()));
-    fs::write(&path, file).unwrap();
+    fs::write(&path, format!("{lines}\n{file}")).unwrap();
     let program = env!("CARGO_BIN_EXE_tower-idempotency-gateway");
     let mut gateway = Program::start(Command::new(program).arg("--config").arg(&path));
     let address = gateway.address("listening on ");
@@ -148,4 +153,30 @@ fn the_page_says_whether_it_is_guarded() {
     let status = |address: &str| ask(address, "GET /payments HTTP/1.1\r\n\r\n");
     assert!(status(&address).contains("\"guarded\": true"));
     assert!(status(&shop_address).contains("\"guarded\": false"));
+}
+
+#[test]
+fn the_health_check_of_an_image_asks_the_gateway_that_runs() {
+    let operators = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let lines = format!("operators = {{ listen = \"{operators}\" }}");
+    // Nothing listens on this port. The check is about the gateway alone.
+    let upstream = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (mut gateway, _) = gateway_with(&upstream.to_string(), &lines);
+    let said = gateway.address("operators on ");
+    assert_eq!(said.trim_end(), operators.to_string());
+
+    let file = gateway.file.clone().unwrap();
+    let check = || {
+        let program = env!("CARGO_BIN_EXE_tower-idempotency-gateway");
+        Command::new(program).arg("--healthcheck").arg("--config").arg(&file).output().unwrap()
+    };
+    let alive = check();
+    assert!(alive.status.success(), "{alive:?}");
+
+    gateway.child.kill().unwrap();
+    gateway.child.wait().unwrap();
+    let dead = check();
+    assert!(!dead.status.success());
+    let why = String::from_utf8(dead.stderr).unwrap();
+    assert!(why.contains(&operators.to_string()), "{why}");
 }
