@@ -21,9 +21,10 @@ class Shop(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
-        order = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.path != "/payments":
             return self.respond(404, {"title": "There is nothing here"})
+        order = json.loads(body)
         time.sleep(1)  # The bank takes its time.
         with lock:
             payment = {"id": f"pay_{len(payments) + 1}", "amount": order["amount"]}
