@@ -1,5 +1,7 @@
 //! Signatures of tokens, verified by ring, which TLS is linked with already.
 
+#![allow(clippy::trivially_copy_pass_by_ref, reason = "the library has these signatures")]
+
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
 use jsonwebtoken::signature::{Error, Verifier};
