@@ -61,7 +61,7 @@ def answer(receipt, status, knobs):
         del response.headers["Content-Type"]
     elif knobs.get("stream"):
         response = StreamingHttpResponse(pieces(receipt, knobs), status=status)
-        response.headers["Content-Type"] = "application/json"
+        response.headers["Content-Type"] = media_type(knobs)
     else:
         response = JsonResponse(receipt, status=status)
     response.headers["Location"] = f"/payments/{receipt['id']}"
@@ -71,6 +71,10 @@ def answer(receipt, status, knobs):
     if knobs.get("set_cookie"):
         response.set_cookie("session", receipt["id"])
     return response
+
+
+def media_type(knobs):
+    return "text/event-stream" if knobs.get("stream") == "events" else "application/json"
 
 
 def pieces(receipt, knobs):

@@ -12,14 +12,14 @@ const append = (file, line) => appendFileSync(file, JSON.stringify(line) + "\n")
 
 function fail(knobs, moment) {
   if (knobs.exit === moment) process.kill(process.pid, "SIGKILL");
-  if (knobs.panic === moment) throw new Error(`the request asked for an error ${moment} the effect`);
+  if (knobs.panic === moment) throw new Error(`the request asked for an error: ${moment}`);
 }
 
 async function pay(request, response) {
   const key = request.get("X-Idempotency-Key") ?? null;
   const attempt = Number(request.get("X-Idempotency-Attempt") ?? 0);
   append(LEDGER + ".arrivals", { key, attempt });
-  const { sandbox: knobs = {}, ...asked } = request.body;
+  const { amount, currency, to, sandbox: knobs = {} } = request.body;
   const { status = 201, delay_ms = 0, after_ms = 0 } = knobs;
   await sleep(delay_ms);
   fail(knobs, "before");
@@ -34,14 +34,15 @@ async function pay(request, response) {
   const in_doubt = request.get("X-Idempotency-In-Doubt") ?? null;
   const padding = "x".repeat(knobs.bytes ?? 0);
   const refund_of = request.params.payment ?? null;
-  const receipt = { ...asked, id, refund_of, attempt, created_at: at, previous, in_doubt, padding };
+  const told = { attempt, previous, in_doubt };
+  const receipt = { id, amount, currency, to, refund_of, created_at: at, padding, ...told };
   response.status(status).location(`/payments/${id}`);
   for (const [name, values] of Object.entries(knobs.headers ?? {})) response.append(name, values);
   if (knobs.set_cookie) response.cookie("session", id);
   if (status === 204) return response.end();
   if (!knobs.stream) return response.json(receipt);
   const text = JSON.stringify(receipt);
-  response.type("json");
+  response.type(knobs.stream === "events" ? "text/event-stream" : "json");
   await new Promise((written) => response.write(text.slice(0, 10), written));
   fail(knobs, "during");
   response.end(text.slice(10));

@@ -67,7 +67,7 @@ def answer(receipt, status, knobs):
     if status == 204:
         response = Response(status_code=204)
     elif knobs.get("stream"):
-        response = StreamingResponse(pieces(receipt, knobs), status, media_type="application/json")
+        response = StreamingResponse(pieces(receipt, knobs), status, media_type=media_type(knobs))
     else:
         response = JSONResponse(receipt, status)
     response.headers["Location"] = f"/payments/{receipt['id']}"
@@ -77,6 +77,10 @@ def answer(receipt, status, knobs):
     if knobs.get("set_cookie"):
         response.set_cookie("session", receipt["id"])
     return response
+
+
+def media_type(knobs):
+    return "text/event-stream" if knobs.get("stream") == "events" else "application/json"
 
 
 async def pieces(receipt, knobs):

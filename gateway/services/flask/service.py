@@ -52,7 +52,7 @@ def answer(receipt, status, knobs):
         del response.headers["Content-Type"]
     else:
         body = pieces(receipt, knobs) if knobs.get("stream") else json.dumps(receipt)
-        response = Response(body, status=status, mimetype="application/json")
+        response = Response(body, status=status, mimetype=media_type(knobs))
     response.headers["Location"] = f"/payments/{receipt['id']}"
     for name, values in knobs.get("headers", {}).items():
         for value in values:
@@ -60,6 +60,10 @@ def answer(receipt, status, knobs):
     if knobs.get("set_cookie"):
         response.set_cookie("session", receipt["id"])
     return response
+
+
+def media_type(knobs):
+    return "text/event-stream" if knobs.get("stream") == "events" else "application/json"
 
 
 def pieces(receipt, knobs):

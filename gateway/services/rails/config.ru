@@ -68,7 +68,8 @@ class PaymentsController < ActionController::API
     return render json: receipt, status: status unless @knobs["stream"]
 
     response.status = status
-    response.headers["Content-Type"] = "application/json"
+    is_events = @knobs["stream"] == "events"
+    response.headers["Content-Type"] = is_events ? "text/event-stream" : "application/json"
     # Otherwise Rails reads all of it to make an ETag.
     response.headers["Last-Modified"] = Time.now.httpdate
     text = receipt.to_json
