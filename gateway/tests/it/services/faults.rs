@@ -50,7 +50,12 @@ fn reached(site: &Site, key: &str, moment: &str) {
 }
 
 /// What a retry sees whose operation was abandoned: it runs in doubt, or it is rejected for good.
-fn assert_abandoned(site: &Site, gateway: &Gateway, settings: &str, call: &Call, key: &str) {
+fn assert_abandoned(
+    (site, gateway): (&Site, &Gateway),
+    settings: &str,
+    (call, key): (&Call, &str),
+    attempt: u64,
+) {
     let before = site.effects(key).len();
     let answer = gateway.settle(call);
     if settings == REJECT {
@@ -60,7 +65,7 @@ fn assert_abandoned(site: &Site, gateway: &Gateway, settings: &str, call: &Call,
         assert_eq!(site.effects(key).len(), before);
     } else {
         assert_eq!(answer.status, 201, "{answer:?}");
-        assert_eq!(answer.told(), (2, Some("abandoned".to_owned()), true));
+        assert_eq!(answer.told(), (attempt, Some("abandoned".to_owned()), true));
         assert_eq!(site.effects(key).len(), before + 1);
         assert_replays(&gateway.send(call), &answer);
     }
@@ -81,7 +86,7 @@ fn the_gateway_is_killed(site: &Site, moment: &str) {
         assert_eq!(rejected(&early, 409, "idempotency_key_in_flight"), FOR_NOW);
         // The service does not notice.
         site.has_effect(&key, 1);
-        assert_abandoned(site, &other, settings, &call, &key);
+        assert_abandoned((site, &other), settings, (&call, &key), 2);
     }
 }
 
@@ -105,13 +110,16 @@ fn the_upstream_is_killed(site: &Site, moment: &str) {
         let [retry_after, _, _] = rejected(&answer, 502, "upstream_no_response");
         assert_eq!(retry_after, Some("1"));
         assert_eq!(site.effects(&key).len(), usize::from(moment == AFTER));
-        if settings == RERUN {
-            // Nothing is sent, so the operation stays as it is.
+        let attempt = if settings == RERUN {
+            // Nothing is sent, so the operation stays as it is. The attempt counts.
             let unreachable = gateway.send(&call);
             assert_eq!(rejected(&unreachable, 502, "upstream_unreachable"), FOR_NOW);
-        }
+            3
+        } else {
+            2
+        };
         site.start_upstream_again();
-        assert_abandoned(site, &gateway, settings, &call, &key);
+        assert_abandoned((site, &gateway), settings, (&call, &key), attempt);
     }
 }
 
@@ -159,7 +167,7 @@ fn the_upstream_ends_by_itself(site: &Site) {
 
 fn the_upstream_ends_in_the_middle_of_its_response(site: &Site) {
     for stream in [json!(true), json!("events")] {
-        let key = key(&key(&format!("upstream ends during {stream}")));
+        let key = key(&format!("upstream ends during {stream}"));
         let gateway = site.gateway(REJECT);
         let sandbox = json!({"exit": "during", "stream": stream});
         let answer = ended(site, &gateway, &key, sandbox.clone());

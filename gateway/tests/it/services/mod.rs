@@ -4,6 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+mod connections;
 mod faults;
 mod privacy;
 mod process;
@@ -107,6 +108,8 @@ fn assert_replays(replay: &Answer, first: &Answer) {
             "connection",
             "content-length",
             "transfer-encoding",
+            // A cache must not take a replay for a new response: it says "no-store".
+            "cache-control",
             "x-idempotent-result",
             "x-request-id",
             "x-original-request-id",
@@ -117,6 +120,9 @@ fn assert_replays(replay: &Answer, first: &Answer) {
         headers
     };
     assert_eq!(of_the_first(replay), of_the_first(first));
+    if first.header("cache-control").is_some() {
+        assert_eq!(replay.header("cache-control"), Some("no-store"));
+    }
     for absent in ["set-cookie", "server", "x-should-retry", "retry-after", "www-authenticate"] {
         assert_eq!(replay.header(absent), None, "{replay:?}");
     }

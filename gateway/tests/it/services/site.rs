@@ -117,7 +117,7 @@ impl Site {
 }
 
 /// The lines of the routes. Each request of the tests has one.
-fn routes(lines: &str) -> String {
+pub(super) fn routes(lines: &str) -> String {
     let scope = if lines.contains("scope") { "" } else { "scope = { header = \"authorization\" }" };
     let paths = "path = [\"/payments/{*rest}\", \"/echo\"]";
     format!("[[route]]\n{paths}\n{scope}\n{lines}\n")
@@ -131,7 +131,7 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    fn start(folder: &Path, upstream: SocketAddr, text: &str) -> Self {
+    pub(super) fn start(folder: &Path, upstream: SocketAddr, text: &str) -> Self {
         let folder = tempfile::tempdir_in(folder).unwrap().keep();
         let file = folder.join("gateway.toml");
         let own = format!(
