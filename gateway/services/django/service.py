@@ -38,6 +38,8 @@ def pay(request, payment=None):
     append(LEDGER + ".arrivals", {"key": key, "attempt": attempt})
     asked = json.loads(request.body)
     knobs = asked.get("sandbox", {})
+    if attempt >= knobs.get("mended_at", attempt + 1):
+        knobs = {}
     status = knobs.get("status", 201)
     time.sleep(knobs.get("delay_ms", 0) / 1000)
     fail(knobs, "before")

@@ -19,7 +19,8 @@ async function pay(request, response) {
   const key = request.get("X-Idempotency-Key") ?? null;
   const attempt = Number(request.get("X-Idempotency-Attempt") ?? 0);
   append(LEDGER + ".arrivals", { key, attempt });
-  const { amount, currency, to, sandbox: knobs = {} } = request.body;
+  const { amount, currency, to, sandbox = {} } = request.body;
+  const knobs = attempt >= sandbox.mended_at ? {} : sandbox;
   const { status = 201, delay_ms = 0, after_ms = 0 } = knobs;
   await sleep(delay_ms);
   fail(knobs, "before");

@@ -29,6 +29,8 @@ def pay(payment=None):
     append(LEDGER + ".arrivals", {"key": key, "attempt": attempt})
     asked = json.loads(request.get_data())
     knobs = asked.get("sandbox", {})
+    if attempt >= knobs.get("mended_at", attempt + 1):
+        knobs = {}
     status = knobs.get("status", 201)
     time.sleep(knobs.get("delay_ms", 0) / 1000)
     fail(knobs, "before")

@@ -30,6 +30,7 @@ class PaymentsController < ActionController::API
     append "#{LEDGER}.arrivals", key: key, attempt: attempt
     asked = JSON.parse(request.raw_post)
     @knobs = asked.fetch("sandbox", {})
+    @knobs = {} if attempt >= @knobs.fetch("mended_at", attempt + 1)
     status = @knobs.fetch("status", 201)
     sleep @knobs.fetch("delay_ms", 0) / 1000.0
     fail_at "before"
@@ -50,7 +51,8 @@ class PaymentsController < ActionController::API
   end
 
   def echo
-    send_data request.raw_post, type: request.headers["Content-Type"], disposition: nil
+    type = request.headers["Content-Type"] || "application/octet-stream"
+    send_data request.raw_post, type: type, disposition: nil
   end
 
   def index

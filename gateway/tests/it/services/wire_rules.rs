@@ -297,11 +297,20 @@ fn a_failure_runs_again_and_is_in_doubt(site: &Site) {
         assert_eq!(site.arrivals(key), [1, 2]);
         assert_eq!(site.effects(key).len(), effects);
     }
-    // The service is told of it: here by the response to an echo of its headers.
-    let call = pay("told", json!({"status": 503}));
-    gateway.send(&call);
-    let other = gateway.send(&pay("told", json!({})));
-    assert_eq!(rejected(&other, 409, "idempotency_key_reused"), FOR_GOOD);
+    for (key, failure, previous) in [
+        ("told-503", json!({"status": 503, "mended_at": 3}), "failed; status=503"),
+        ("told-error", json!({"panic": "after", "mended_at": 3}), "failed; status=500"),
+    ] {
+        let call = pay(key, failure);
+        assert!(gateway.send(&call).status >= 500);
+        // The key stays bound to its request.
+        let other = gateway.send(&pay(key, json!({})));
+        assert_eq!(rejected(&other, 409, "idempotency_key_reused"), FOR_GOOD);
+        assert!(gateway.send(&call).status >= 500);
+        let mended = gateway.send(&call);
+        assert_eq!((mended.status, mended.told()), (201, (3, Some(previous.to_owned()), true)));
+        assert_replays(&gateway.send(&call), &mended);
+    }
 }
 
 fn a_failure_is_replayed_or_rejected_if_the_route_says_so(site: &Site) {
