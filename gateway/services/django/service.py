@@ -24,6 +24,11 @@ def append(file, line):
         file.write(json.dumps(line) + "\n")
 
 
+def hold(knobs, moment, key):
+    while knobs.get("hold") == moment and not os.path.exists(f"{LEDGER}.{key}"):
+        time.sleep(0.005)
+
+
 def fail(knobs, moment):
     if knobs.get("exit") == moment:
         os._exit(1)
@@ -42,12 +47,14 @@ def pay(request, payment=None):
         knobs = {}
     status = knobs.get("status", 201)
     time.sleep(knobs.get("delay_ms", 0) / 1000)
+    hold(knobs, "before", key)
     fail(knobs, "before")
     id, at = uuid.uuid4().hex, datetime.now(timezone.utc).isoformat()
     if status < 400:
         scope = request.headers.get("Authorization", "anonymous").removeprefix("Bearer ")
         append(LEDGER, {"key": key, "scope": scope, "attempt": attempt, "id": id, "at": at})
     time.sleep(knobs.get("after_ms", 0) / 1000)
+    hold(knobs, "after", key)
     fail(knobs, "after")
     receipt = {name: asked.get(name) for name in ("amount", "currency", "to")}
     receipt |= {"id": id, "refund_of": payment, "attempt": attempt, "created_at": at}

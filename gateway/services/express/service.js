@@ -10,6 +10,10 @@ const app = express();
 
 const append = (file, line) => appendFileSync(file, JSON.stringify(line) + "\n");
 
+async function hold(knobs, moment, key) {
+  while (knobs.hold === moment && !existsSync(`${LEDGER}.${key}`)) await sleep(5);
+}
+
 function fail(knobs, moment) {
   if (knobs.exit === moment) process.kill(process.pid, "SIGKILL");
   if (knobs.panic === moment) throw new Error(`the request asked for an error: ${moment}`);
@@ -23,6 +27,7 @@ async function pay(request, response) {
   const knobs = attempt >= sandbox.mended_at ? {} : sandbox;
   const { status = 201, delay_ms = 0, after_ms = 0 } = knobs;
   await sleep(delay_ms);
+  await hold(knobs, "before", key);
   fail(knobs, "before");
   const [id, at] = [randomUUID(), new Date().toISOString()];
   if (status < 400) {
@@ -30,6 +35,7 @@ async function pay(request, response) {
     append(LEDGER, { key, scope, attempt, id, at });
   }
   await sleep(after_ms);
+  await hold(knobs, "after", key);
   fail(knobs, "after");
   const previous = request.get("X-Idempotency-Previous") ?? null;
   const in_doubt = request.get("X-Idempotency-In-Doubt") ?? null;

@@ -33,6 +33,11 @@ def append(file, line):
         file.write(json.dumps(line) + "\n")
 
 
+async def hold(knobs, moment, key):
+    while knobs.get("hold") == moment and not os.path.exists(f"{LEDGER}.{key}"):
+        await sleep(0.005)
+
+
 def fail(knobs, moment):
     if knobs.get("exit") == moment:
         os._exit(1)
@@ -48,12 +53,14 @@ async def pay(asked: Payment, told: Annotated[Told, Header()], payment: str | No
     knobs = {} if attempt >= asked.sandbox.get("mended_at", attempt + 1) else asked.sandbox
     status = knobs.get("status", 201)
     await sleep(knobs.get("delay_ms", 0) / 1000)
+    await hold(knobs, "before", key)
     fail(knobs, "before")
     id, at = uuid.uuid4().hex, datetime.now(timezone.utc).isoformat()
     if status < 400:
         scope = told.authorization.removeprefix("Bearer ")
         append(LEDGER, {"key": key, "scope": scope, "attempt": attempt, "id": id, "at": at})
     await sleep(knobs.get("after_ms", 0) / 1000)
+    await hold(knobs, "after", key)
     fail(knobs, "after")
     receipt = asked.model_dump(exclude={"sandbox"})
     receipt |= {"id": id, "refund_of": payment, "attempt": attempt, "created_at": at}

@@ -33,6 +33,7 @@ class PaymentsController < ActionController::API
     @knobs = {} if attempt >= @knobs.fetch("mended_at", attempt + 1)
     status = @knobs.fetch("status", 201)
     sleep @knobs.fetch("delay_ms", 0) / 1000.0
+    hold_at "before", key
     fail_at "before"
     id, at = SecureRandom.uuid, Time.now.utc.iso8601(6)
     if status < 400
@@ -40,6 +41,7 @@ class PaymentsController < ActionController::API
       append LEDGER, key: key, scope: scope, attempt: attempt, id: id, at: at
     end
     sleep @knobs.fetch("after_ms", 0) / 1000.0
+    hold_at "after", key
     fail_at "after"
     receipt = asked.slice("amount", "currency", "to").merge(
       id: id, refund_of: params[:payment], attempt: attempt, created_at: at,
@@ -84,6 +86,10 @@ class PaymentsController < ActionController::API
 
   def append(file, line)
     File.write(file, "#{line.to_json}\n", mode: "a")
+  end
+
+  def hold_at(moment, key)
+    sleep 0.005 while @knobs["hold"] == moment && !File.exist?("#{LEDGER}.#{key}")
   end
 
   def fail_at(moment)

@@ -9,6 +9,7 @@ use super::{Case, FOR_GOOD, FOR_NOW, assert_replays, cases, rejected};
 pub(super) const CASES: &[Case] = cases![
     the_gateway_is_killed_before_the_effect,
     the_gateway_is_killed_after_the_effect,
+    the_lease_of_a_gateway_that_was_killed_is_respected,
     the_upstream_is_killed_before_the_effect,
     the_upstream_is_killed_after_the_effect,
     the_upstream_ends_by_itself,
@@ -25,21 +26,21 @@ pub(super) const CASES: &[Case] = cases![
 const RERUN: &str = "on_abandoned = \"rerun\"";
 const REJECT: &str = "on_abandoned = \"reject\"";
 
-/// The knobs of a payment that takes a while, before its effect or after it.
-const BEFORE: &str = "delay_ms";
-const AFTER: &str = "after_ms";
+/// When a payment is held: before its effect or after it.
+const BEFORE: &str = "before";
+const AFTER: &str = "after";
 
 /// A key with the name of a case.
 fn key(case: &str) -> String {
     case.replace(|character: char| !character.is_ascii_alphanumeric(), "-")
 }
 
-/// A payment that takes this long.
-fn slow(key: &str, moment: &str, millis: u64) -> Call {
-    pay(key, json!({moment: millis}))
+/// A payment that is held.
+fn held(key: &str, moment: &str) -> Call {
+    pay(key, json!({"hold": moment}))
 }
 
-/// Waits for the moment in which a slow payment is.
+/// Waits for the moment in which a payment is held.
 fn reached(site: &Site, key: &str, moment: &str) {
     if moment == BEFORE {
         site.has_arrived(key, 1);
@@ -76,18 +77,31 @@ fn the_gateway_is_killed(site: &Site, moment: &str) {
         let key = key(&format!("gateway killed, {moment}, {settings}"));
         let mut killed = site.gateway(settings);
         let other = site.gateway(settings);
-        let call = slow(&key, moment, 400);
+        let call = held(&key, moment);
         let running = call.begin(killed.address);
         reached(site, &key, moment);
         killed.kill();
         assert_eq!(running.answer(), None);
-        // The lease of the one that was killed is respected.
-        let early = other.send(&call);
-        assert_eq!(rejected(&early, 409, "idempotency_key_in_flight"), FOR_NOW);
         // The service does not notice.
+        site.open(&key);
         site.has_effect(&key, 1);
         assert_abandoned((site, &other), settings, (&call, &key), 2);
     }
+}
+
+fn the_lease_of_a_gateway_that_was_killed_is_respected(site: &Site) {
+    let key = "gateway-killed-early";
+    let mut killed = site.gateway("lease = \"1h\"");
+    let other = site.gateway("lease = \"1h\"");
+    let call = held(key, AFTER);
+    let running = call.begin(killed.address);
+    reached(site, key, AFTER);
+    killed.kill();
+    assert_eq!(running.answer(), None);
+    let retry = other.send(&call);
+    rejected(&retry, 409, "idempotency_key_in_flight");
+    site.open(key);
+    assert_eq!(site.effects(key), [1]);
 }
 
 fn the_gateway_is_killed_before_the_effect(site: &Site) {
@@ -102,10 +116,11 @@ fn the_upstream_is_killed(site: &Site, moment: &str) {
     for settings in [RERUN, REJECT] {
         let key = key(&format!("upstream killed, {moment}, {settings}"));
         let gateway = site.gateway(settings);
-        let call = slow(&key, moment, 800);
+        let call = held(&key, moment);
         let running = call.begin(gateway.address);
         reached(site, &key, moment);
         site.kill_upstream();
+        site.open(&key);
         let answer = running.answer().unwrap();
         let [retry_after, _, _] = rejected(&answer, 502, "upstream_no_response");
         assert_eq!(retry_after, Some("1"));
@@ -178,13 +193,14 @@ fn the_upstream_ends_in_the_middle_of_its_response(site: &Site) {
 fn the_store_is_killed(site: &Site, moment: &str) {
     let key = key(&format!("store killed, {moment}"));
     let gateway = site.gateway(REJECT);
-    let call = slow(&key, moment, 300);
+    let call = held(&key, moment);
     let running = call.begin(gateway.address);
     reached(site, &key, moment);
     site.store.borrow_mut().kill();
     let early = gateway.send(&call);
     assert_eq!(rejected(&early, 503, "idempotency_store_unavailable"), FOR_NOW);
     site.store.borrow_mut().start_again();
+    site.open(&key);
     let first = running.answer().unwrap();
     assert_eq!(first.status, 201, "{first:?}");
     let retry = gateway.settle(&call);
@@ -204,10 +220,11 @@ fn the_store_is_killed_for_longer_than_the_lease(site: &Site) {
     for settings in [RERUN, REJECT] {
         let key = key(&format!("store killed for long, {settings}"));
         let gateway = site.gateway(settings);
-        let call = slow(&key, BEFORE, 100);
+        let call = held(&key, BEFORE);
         let running = call.begin(gateway.address);
         reached(site, &key, BEFORE);
         site.store.borrow_mut().kill();
+        site.open(&key);
         // The client has its response before the store is there again.
         let first = running.answer().unwrap();
         assert_eq!(first.status, 201, "{first:?}");
@@ -233,10 +250,13 @@ fn a_client_that_hangs_up_gets_its_response_later(site: &Site) {
     for moment in [BEFORE, AFTER] {
         let key = key(&format!("hung up, {moment}"));
         let gateway = site.gateway(REJECT);
-        let call = slow(&key, moment, 200);
+        let call = held(&key, moment);
         let running = call.begin(gateway.address);
         reached(site, &key, moment);
         running.hang_up();
+        let early = gateway.send(&call);
+        assert_eq!(rejected(&early, 409, "idempotency_key_in_flight"), FOR_NOW);
+        site.open(&key);
         let retry = gateway.settle(&call);
         assert!(retry.is_replay(), "{retry:?}");
         assert_eq!((retry.status, retry.told()), (201, (1, None, false)));
@@ -247,7 +267,7 @@ fn a_client_that_hangs_up_gets_its_response_later(site: &Site) {
 fn a_service_slower_than_the_lease_keeps_its_key(site: &Site) {
     let gateways = [site.gateway(RERUN), site.gateway(RERUN)];
     let key = "slower-than-the-lease";
-    let call = slow(key, AFTER, 2_500);
+    let call = pay(key, json!({"after_ms": 2_500}));
     let running = call.begin(gateways[0].address);
     site.has_effect(key, 1);
     let first = std::thread::scope(|scope| {

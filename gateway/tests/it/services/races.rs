@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 
+use super::process::until;
 use super::site::Site;
 use super::wire::{Answer, Call, pay};
 use super::{Case, FOR_NOW, assert_replays, cases, rejected};
@@ -21,87 +23,100 @@ pub(super) const CASES: &[Case] = cases![
 const DUPLICATES: usize = 50;
 const WAIT: &str = "in_flight = { wait = \"20s\" }";
 
-/// Sends these calls at once, in turn to these gateways.
-fn at_once(calls: &[Call], gateways: &[SocketAddr]) -> Vec<Answer> {
+/// Sends these calls at once, in turn to these gateways. `meanwhile` can see how many of them have
+/// their responses.
+fn at_once(
+    calls: &[Call],
+    gateways: &[SocketAddr],
+    meanwhile: impl FnOnce(&AtomicUsize),
+) -> Vec<Answer> {
     let barrier = Barrier::new(calls.len());
+    let ended = AtomicUsize::new(0);
     let send = |(call, gateway): (&Call, &SocketAddr)| {
         barrier.wait();
-        call.send(*gateway)
+        let answer = call.send(*gateway);
+        ended.fetch_add(1, Ordering::SeqCst);
+        answer
     };
+    let send = &send;
     std::thread::scope(|scope| {
         let sent: Vec<_> = calls
             .iter()
             .zip(gateways.iter().cycle())
             .map(|pair| scope.spawn(move || send(pair)))
             .collect();
+        meanwhile(&ended);
         sent.into_iter().map(|sent| sent.join().unwrap()).collect()
     })
 }
 
-/// One of the responses is the first, and each other one its replay or "in-flight". Returns the
-/// first.
-fn assert_one_ran(answers: &[Answer]) -> &Answer {
+/// Sends duplicates while the one that runs is held. Those that do not wait get their responses
+/// before it ends.
+fn duplicates_run_once(site: &Site, key: &str, settings: &str, gateways: usize) {
+    let gateways: Vec<_> = (0..gateways).map(|_| site.gateway(settings)).collect();
+    let addresses: Vec<_> = gateways.iter().map(|gateway| gateway.address).collect();
+    let call = pay(key, json!({"hold": "after"}));
+    let answers = at_once(&vec![call.clone(); DUPLICATES], &addresses, |ended| {
+        site.has_effect(key, 1);
+        if settings != WAIT {
+            all_but_one(ended);
+        }
+        site.open(key);
+    });
     let is_first = |answer: &&Answer| answer.status == 201 && !answer.is_replay();
     let first = answers.iter().find(is_first).unwrap();
     assert_eq!(answers.iter().filter(is_first).count(), 1);
     for answer in answers.iter().filter(|answer| !is_first(answer)) {
-        if answer.is_replay() {
+        if settings == WAIT {
             assert_replays(answer, first);
         } else {
             assert_eq!(rejected(answer, 409, "idempotency_key_in_flight"), FOR_NOW);
         }
     }
-    first
-}
-
-fn duplicates_run_once(site: &Site, key: &str, settings: &str, gateways: usize) -> Vec<Answer> {
-    let gateways: Vec<_> = (0..gateways).map(|_| site.gateway(settings)).collect();
-    let addresses: Vec<_> = gateways.iter().map(|gateway| gateway.address).collect();
-    let call = pay(key, json!({"delay_ms": 100, "after_ms": 100}));
-    let answers = at_once(&vec![call.clone(); DUPLICATES], &addresses);
-    let first = assert_one_ran(&answers);
     for gateway in &gateways {
         assert_replays(&gateway.send(&call), first);
     }
     assert_eq!((site.effects(key), site.arrivals(key)), (vec![1], vec![1]));
-    answers
+}
+
+fn all_but_one(ended: &AtomicUsize) {
+    until("all but one have their responses", || {
+        (ended.load(Ordering::SeqCst) == DUPLICATES - 1).then_some(())
+    });
 }
 
 fn one_of_fifty_duplicates_runs(site: &Site) {
-    let answers = duplicates_run_once(site, "fifty", "", 1);
-    assert!(answers.iter().any(|answer| answer.status == 409));
+    duplicates_run_once(site, "fifty", "", 1);
 }
 
 fn one_of_fifty_duplicates_on_two_gateways_runs(site: &Site) {
-    let answers = duplicates_run_once(site, "two-gateways", "", 2);
-    assert!(answers.iter().any(|answer| answer.status == 409));
+    duplicates_run_once(site, "two-gateways", "", 2);
 }
 
 fn all_of_fifty_that_wait_get_one_response(site: &Site) {
-    let answers = duplicates_run_once(site, "fifty-wait", WAIT, 1);
-    assert!(answers.iter().all(|answer| answer.status == 201));
+    duplicates_run_once(site, "fifty-wait", WAIT, 1);
 }
 
 fn fifty_that_wait_on_two_gateways_get_one_response(site: &Site) {
-    let answers = duplicates_run_once(site, "fifty-wait-on-two", WAIT, 2);
-    assert!(answers.iter().all(|answer| answer.status == 201));
+    duplicates_run_once(site, "fifty-wait-on-two", WAIT, 2);
 }
 
 fn one_of_fifty_runs_again_after_a_failure(site: &Site) {
     let gateways = [site.gateway(""), site.gateway("")];
     let addresses = gateways.each_ref().map(|gateway| gateway.address);
     let key = "fifty-after-a-failure";
-    let call = pay(key, json!({"delay_ms": 200, "status": 503}));
+    let call = pay(key, json!({"hold": "before", "status": 503}));
+    site.open(key);
     assert_eq!(gateways[0].send(&call).status, 503);
-    let answers = at_once(&vec![call; DUPLICATES], &addresses);
-    let ran = answers.iter().filter(|answer| answer.status == 503).count();
-    for answer in answers.iter().filter(|answer| answer.status != 503) {
-        rejected(answer, 409, "idempotency_key_in_flight");
-    }
-    // One after the other: each that ran has a number of its own.
-    let arrivals = site.arrivals(key);
-    assert_eq!(arrivals, (1..=u64::try_from(ran).unwrap() + 1).collect::<Vec<_>>());
-    assert!(ran < DUPLICATES / 2, "{ran}");
+    site.close(key);
+    let answers = at_once(&vec![call; DUPLICATES], &addresses, |ended| {
+        site.has_arrived(key, 2);
+        all_but_one(ended);
+        site.open(key);
+    });
+    let in_flight = answers.iter().filter(|answer| answer.status != 503);
+    let in_flight = in_flight.map(|answer| rejected(answer, 409, "idempotency_key_in_flight"));
+    assert_eq!((in_flight.count(), site.arrivals(key)), (DUPLICATES - 1, vec![1, 2]));
 }
 
 fn other_keys_run_side_by_side(site: &Site) {
@@ -109,7 +124,7 @@ fn other_keys_run_side_by_side(site: &Site) {
     let addresses = gateways.each_ref().map(|gateway| gateway.address);
     let key = |number| format!("own-{number}");
     let calls: Vec<_> = (0..DUPLICATES).map(|number| pay(&key(number), json!({}))).collect();
-    let answers = at_once(&calls, &addresses);
+    let answers = at_once(&calls, &addresses, |_| ());
     let mut ids: Vec<_> = answers.iter().map(|answer| answer.json()["id"].to_string()).collect();
     ids.sort();
     ids.dedup();

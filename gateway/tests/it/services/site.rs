@@ -95,6 +95,16 @@ impl Site {
         until("a payment is made", || (self.effects(key).len() >= count).then_some(()));
     }
 
+    /// Lets go of the payments under a key that are held.
+    pub(super) fn open(&self, key: &str) {
+        std::fs::write(self.folder.path().join(format!("ledger.{key}")), "").unwrap();
+    }
+
+    /// Holds the next ones again.
+    pub(super) fn close(&self, key: &str) {
+        std::fs::remove_file(self.folder.path().join(format!("ledger.{key}"))).unwrap();
+    }
+
     /// Replaces the store by an empty one.
     pub(super) fn renew_store(&self) {
         let kind = self.store.borrow().kind;

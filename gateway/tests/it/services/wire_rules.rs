@@ -132,31 +132,34 @@ fn another_request_under_the_key_is_a_mismatch(site: &Site) {
 
 fn a_mismatch_is_told_while_the_first_is_in_flight(site: &Site) {
     let gateway = site.gateway("in_flight = { wait = \"10s\" }");
-    let call = pay("mismatch-in-flight", json!({"after_ms": 500}));
-    let running = call.begin(gateway.address);
-    site.has_arrived("mismatch-in-flight", 1);
-    let other = gateway.send(&pay("mismatch-in-flight", json!({})));
+    let key = "mismatch-in-flight";
+    let running = pay(key, json!({"hold": "after"})).begin(gateway.address);
+    site.has_arrived(key, 1);
+    let other = gateway.send(&pay(key, json!({})));
     assert_eq!(rejected(&other, 409, "idempotency_key_reused"), FOR_GOOD);
+    site.open(key);
     assert_eq!(running.answer().unwrap().status, 201);
 }
 
 fn a_duplicate_in_flight_is_told_when_to_ask_again(site: &Site) {
     let gateway = site.gateway("");
-    let call = pay("in-flight", json!({"after_ms": 500}));
+    let call = pay("in-flight", json!({"hold": "after"}));
     let running = call.begin(gateway.address);
     site.has_arrived("in-flight", 1);
     let retry = gateway.send(&call);
     assert_eq!(rejected(&retry, 409, "idempotency_key_in_flight"), FOR_NOW);
+    site.open("in-flight");
     let first = running.answer().unwrap();
     // A replay is there as soon as the client has its first response.
     assert_replays(&gateway.send(&call), &first);
 
     let gateway = site.gateway("in_flight = { wait = \"20s\" }");
-    let call = pay("waiting", json!({"after_ms": 300}));
+    let call = pay("waiting", json!({"hold": "after"}));
     let running = call.begin(gateway.address);
     site.has_arrived("waiting", 1);
-    let retry = gateway.send(&call);
-    assert_replays(&retry, &running.answer().unwrap());
+    let retry = call.begin(gateway.address);
+    site.open("waiting");
+    assert_replays(&retry.answer().unwrap(), &running.answer().unwrap());
     assert_eq!(site.effects("waiting"), [1]);
 }
 
