@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::process::until;
 use super::site::{Gateway, Site};
 use super::wire::{Answer, Call, pay};
 use super::{Case, FOR_GOOD, FOR_NOW, assert_replays, cases, rejected};
@@ -16,7 +17,8 @@ pub(super) const CASES: &[Case] = cases![
     the_upstream_ends_in_the_middle_of_its_response,
     the_store_is_killed_before_the_effect,
     the_store_is_killed_after_the_effect,
-    the_store_is_killed_for_longer_than_the_lease,
+    a_response_is_stored_when_the_store_is_there_again,
+    the_store_and_the_gateway_are_killed,
     a_client_that_hangs_up_gets_its_response_later,
     a_service_slower_than_the_lease_keeps_its_key,
     a_replay_needs_no_upstream,
@@ -216,33 +218,41 @@ fn the_store_is_killed_after_the_effect(site: &Site) {
     the_store_is_killed(site, AFTER);
 }
 
-fn the_store_is_killed_for_longer_than_the_lease(site: &Site) {
+fn a_response_is_stored_when_the_store_is_there_again(site: &Site) {
+    let key = "stored-later";
+    let gateway = site.gateway(RERUN);
+    let call = held(key, BEFORE);
+    let running = call.begin(gateway.address);
+    reached(site, key, BEFORE);
+    site.store.borrow_mut().kill();
+    site.open(key);
+    // The client has its response before the store is there again.
+    let first = running.answer().unwrap();
+    assert_eq!(first.status, 201, "{first:?}");
+    site.store.borrow_mut().start_again();
+    until("the response is stored", || {
+        gateway.log().contains("response stored after retry").then_some(())
+    });
+    assert_replays(&site.gateway(RERUN).send(&call), &first);
+    assert_eq!(site.effects(key), [1]);
+}
+
+fn the_store_and_the_gateway_are_killed(site: &Site) {
     for settings in [RERUN, REJECT] {
-        let key = key(&format!("store killed for long, {settings}"));
-        let gateway = site.gateway(settings);
+        let key = key(&format!("store and gateway killed, {settings}"));
+        let mut gateway = site.gateway(settings);
         let call = held(&key, BEFORE);
         let running = call.begin(gateway.address);
         reached(site, &key, BEFORE);
         site.store.borrow_mut().kill();
         site.open(&key);
-        // The client has its response before the store is there again.
+        // Only the client has the response.
         let first = running.answer().unwrap();
         assert_eq!(first.status, 201, "{first:?}");
+        gateway.kill();
         site.store.borrow_mut().start_again();
         let other = site.gateway(settings);
-        let retry = other.settle(&call);
-        if retry.is_replay() {
-            assert_replays(&retry, &first);
-            assert_eq!(site.effects(&key), [1]);
-        } else if settings == REJECT {
-            assert_eq!(rejected(&retry, 409, "idempotency_outcome_unknown"), FOR_GOOD);
-            assert_eq!(site.effects(&key), [1]);
-        } else {
-            assert_eq!(retry.told(), (2, Some("abandoned".to_owned()), true));
-            assert_eq!(site.effects(&key), [1, 2]);
-        }
-        let last = other.send(&call);
-        assert_eq!(last.body, retry.body);
+        assert_abandoned((site, &other), settings, (&call, &key), 2);
     }
 }
 
