@@ -176,7 +176,7 @@ fn the_upstream_ends_in_the_middle_of_its_response(site: &Site) {
     for stream in [json!(true), json!("events")] {
         let key = key(&format!("upstream ends during {stream}"));
         let gateway = site.gateway(REJECT);
-        let sandbox = json!({"exit": "during", "stream": stream});
+        let sandbox = json!({"exit": "during", "stream": stream, "mended_at": 2});
         let answer = ended(site, &gateway, &key, sandbox.clone());
         // The client sees that it is not whole.
         assert!(answer.is_none_or(|answer| !answer.is_complete || answer.status == 502));

@@ -98,8 +98,8 @@ fn assert_unseen(site: &Site, gateway: &Gateway, markers: &[&str], stored: &str)
 
 /// PostgreSQL writes the bytes of a record as digits into its log.
 fn has(places: &str, text: &str) -> bool {
-    let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
-    places.contains(text) || places.contains(&digits)
+    let digits: Vec<_> = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    places.contains(text) || places.contains(&digits.concat())
 }
 
 fn requests_leave_no_trace(site: &Site) {

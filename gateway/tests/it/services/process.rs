@@ -38,7 +38,7 @@ impl Process {
                 return found;
             }
             let has_ended = self.child.try_wait().unwrap().is_some();
-            let is_late = begun.elapsed() > Duration::from_secs(60);
+            let is_late = begun.elapsed() > Duration::from_mins(1);
             assert!(!has_ended && !is_late, "{} does not become ready: {log}", self.name);
             std::thread::sleep(Duration::from_millis(10));
         }

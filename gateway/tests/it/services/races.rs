@@ -40,13 +40,13 @@ fn at_once(
     };
     let send = &send;
     std::thread::scope(|scope| {
-        let sent: Vec<_> = calls
+        let threads: Vec<_> = calls
             .iter()
             .zip(gateways.iter().cycle())
             .map(|pair| scope.spawn(move || send(pair)))
             .collect();
         meanwhile(&ended);
-        sent.into_iter().map(|sent| sent.join().unwrap()).collect()
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     })
 }
 

@@ -121,6 +121,13 @@ impl Site {
         *self.upstream.borrow_mut() = run(self.name, self.port, self.folder.path());
     }
 
+    /// Starts everything again after a case that may have left it killed.
+    pub(super) fn mend(&self) {
+        self.start_upstream_again();
+        self.store.borrow_mut().kill();
+        self.store.borrow_mut().start_again();
+    }
+
     pub(super) fn upstream(&self) -> SocketAddr {
         local(self.port)
     }
