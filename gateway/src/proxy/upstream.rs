@@ -125,7 +125,7 @@ impl Upstream {
         };
         match response {
             Ok(response) => {
-                // After an error, servers such as uvicorn close the connection without a word. The
+                // After an error, servers such as uvicorn close the connection and do not say so. The
                 // next request would be lost on it.
                 if response.status().is_server_error()
                     && let Some(connection) = connection

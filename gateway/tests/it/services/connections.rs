@@ -1,4 +1,4 @@
-//! Connections that an upstream closes without a word.
+//! Connections that an upstream closes, and does not say so before.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, channel};
 use super::site::{Gateway, routes};
 use super::wire::{get, post};
 
-/// A server that gives 500 to the first request of its first connection, and closes it when the next
-/// one comes: uvicorn does so after an exception, but a moment later. Other connections get 200. The
-/// receiver gets the number of the connection of each request.
+/// A server that gives 500 to the first request of its first connection. It closes that connection
+/// when the next request comes. uvicorn does so after an exception, but a moment later. Other
+/// connections get 200. The receiver gets the number of the connection of each request.
 fn upstream() -> (SocketAddr, Receiver<usize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

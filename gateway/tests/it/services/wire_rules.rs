@@ -392,7 +392,7 @@ fn a_store_that_is_down_is_said(site: &Site) {
     let answer = gateway.send(&call);
     assert_eq!(rejected(&answer, 503, "idempotency_store_unavailable"), FOR_NOW);
     assert_eq!(get("/readyz").send(gateway.operators).status, 503);
-    // What is not guarded does not need it.
+    // Requests that are not guarded do not need it.
     assert_eq!(gateway.send(&get("/payments")).status, 200);
     assert_eq!(gateway.send(&call.clone().without("X-Idempotency-Key")).status, 201);
     site.store.borrow_mut().start_again();
