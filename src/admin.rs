@@ -219,7 +219,8 @@ impl<St: Store> Admin<St> {
         Self { challenge: Some(challenge), ..self }
     }
 
-    /// Makes the router. Nest it where you want: its page uses relative addresses.
+    /// Makes the router. Nest it where you want: its page uses relative addresses. Under
+    /// `nest("/idempotency", …)` the page is at `/idempotency`, and not at `/idempotency/`.
     pub fn router<S: Clone + Send + Sync + 'static>(self) -> Router<S> {
         let Self { layer, who, site, challenge } = self;
         let state = Arc::new(State { layer, who, challenge, site });

@@ -41,6 +41,7 @@ mod decide;
 mod departure;
 pub(crate) mod events;
 mod judge;
+mod kind;
 mod lapsed;
 mod lease;
 mod line;

@@ -17,7 +17,9 @@ pub use crate::flow::events::{Event, EventKind, LeaseLoss, NotStored, Notice};
 pub use crate::record::trace::{InvalidTraceContext, TraceContext};
 pub use crate::store::{CheckItem, CheckResult};
 pub use check::Checklist;
-pub use operator::{Erased, InvalidText, Operator, OperatorError, Settle, Settled, ShownRecord};
+pub use operator::{
+    Erased, InvalidResponse, InvalidText, Operator, OperatorError, Settle, Settled, ShownRecord,
+};
 
 impl<St: Store> IdempotencyLayer<St> {
     /// Stops new operations at once, and waits until the running ones have ended. It covers all

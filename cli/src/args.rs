@@ -66,7 +66,7 @@ pub(crate) enum Command {
     /// Lists records, the oldest first.
     List(ListArgs),
     /// Shows a record, and what operators did to it.
-    Show(KeyArgs),
+    Show(ShowArgs),
     /// Settles an operation whose outcome you know.
     Settle(SettleArgs),
     /// Frees the key of an operation that had no effect: a retry runs it as its first attempt.
@@ -77,7 +77,8 @@ pub(crate) enum Command {
     Stats,
     /// Shows counts and records live. Ends on q or Ctrl-C. Without a terminal it prints lines.
     Watch(WatchArgs),
-    /// Checks the store: each finding with its remedy. It writes one record, which expires.
+    /// Checks the store: each finding with its remedy. It writes two records and an audit
+    /// entry, which expire.
     Doctor(DoctorArgs),
     /// Prints the completions of a shell.
     Completions {
@@ -103,7 +104,7 @@ impl Command {
     /// The namespace under which the key of a client is digested.
     pub(crate) fn namespace(&self) -> Option<&str> {
         let key = match self {
-            Self::Show(key) => key,
+            Self::Show(args) => &args.key,
             Self::Settle(args) => &args.key,
             Self::Release(args) => &args.key,
             Self::Erase(args) => &args.key,
@@ -111,6 +112,17 @@ impl Command {
         };
         key.namespace.as_deref()
     }
+}
+
+#[derive(Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    /// Also shows the key under which the operation called another system. The purpose is the text
+    /// that the handler gives to `Attempt::downstream_key`, for example `charge`. It needs the secret
+    /// of the service.
+    #[arg(long, value_name = "PURPOSE")]
+    pub(crate) downstream: Option<String>,
 }
 
 #[derive(Args)]

@@ -21,6 +21,8 @@ pub(crate) struct Plan<'a> {
     pub(crate) becomes: String,
     /// What clients and the operation get from it.
     pub(crate) consequences: Vec<String>,
+    /// Whether the record is gone then.
+    pub(crate) is_deletion: bool,
     pub(crate) write: &'a WriteArgs,
 }
 
@@ -82,14 +84,23 @@ impl Plan<'_> {
         record: &RecordInfo,
         settled: &Settled,
     ) -> Result<(), Failure> {
-        if session.json {
+        let printed = if session.json {
             let changed = ChangedJson::new(record.key, self.action, settled);
-            session.terminal.print(&line(&changed)?)?;
+            session.terminal.print(&line(&changed)?)
         } else if settled.is_applied() {
-            session.terminal.print(&format!("{} {}: {settled}", self.action, record.key))?;
-        }
+            let done = format!("{} {}: {settled}", self.action, record.key);
+            session.terminal.print(&done).inspect(|()| {
+                if self.is_deletion {
+                    // Without a record, its first digits find nothing.
+                    let key = record.key.to_hex();
+                    session.terminal.say(&format!("its history: idempotency show {key}"));
+                }
+            })
+        } else {
+            Ok(())
+        };
         if settled.is_applied() {
-            return Ok(());
+            return Ok(printed?);
         }
         let hint = match settled {
             Settled::InFlight => "; --even-in-flight changes it now",

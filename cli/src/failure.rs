@@ -9,6 +9,7 @@ use tower_idempotency::operate::OperatorError;
 use tower_idempotency::store::{StoreError, StoreErrorKind};
 
 use crate::terminal::Terminal;
+use crate::view::clean::clean;
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
@@ -56,7 +57,8 @@ impl Failure {
     /// Tells the user.
     pub(crate) fn report(&self, terminal: &mut Terminal) -> ExitCode {
         if let Some(message) = &self.message {
-            terminal.say(&format!("{} {message}", terminal.alarmed("error:")));
+            let message: Vec<_> = message.lines().map(clean).collect();
+            terminal.say(&format!("{} {}", terminal.alarmed("error:"), message.join("\n")));
         }
         self.code.into()
     }
@@ -103,8 +105,8 @@ pub(crate) fn told(error: &StoreError) -> String {
     text
 }
 
-/// The error and its causes, each once.
-fn chain(error: &dyn Error) -> String {
+/// The error and its causes, each once. A server may say anything.
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -114,5 +116,5 @@ fn chain(error: &dyn Error) -> String {
         }
         source = cause.source();
     }
-    text
+    clean(&text).into_owned()
 }

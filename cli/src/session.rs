@@ -20,6 +20,8 @@ pub(crate) struct Session<'a> {
     pub(crate) json: bool,
     /// Whether this command has a key for responses.
     pub(crate) has_encryption_key: bool,
+    /// Whether the service accepts responses that are not encrypted.
+    pub(crate) accepts_plain: bool,
     by: Option<String>,
 }
 
@@ -34,7 +36,8 @@ impl<'a> Session<'a> {
             open(globals, command.url(), command.namespace())?;
         let by = globals.by.clone().or_else(|| std::env::var("USER").ok());
         let by = by.filter(|by| !by.is_empty());
-        Ok(Self { layer, store, terminal, json: globals.json, has_encryption_key, by })
+        let (json, accepts_plain) = (globals.json, globals.accept_plain);
+        Ok(Self { layer, store, terminal, json, has_encryption_key, accepts_plain, by })
     }
 
     /// An operator who changes nothing.
@@ -68,8 +71,10 @@ impl<'a> Session<'a> {
         layer: IdempotencyLayer<DynStore>,
         store: DynStore,
         terminal: &'a mut Terminal,
-        json: bool,
+        globals: &Globals,
     ) -> Self {
-        Self { layer, store, terminal, json, has_encryption_key: false, by: Some("alice".into()) }
+        let (json, accepts_plain) = (globals.json, globals.accept_plain);
+        let by = Some("alice".into());
+        Self { layer, store, terminal, json, has_encryption_key: false, accepts_plain, by }
     }
 }

@@ -109,9 +109,13 @@ async fn serve(settings: &Settings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What the layers of all routes have in common.
+/// What the layers of all routes have in common. Operators find records by route and account.
 fn guard(store: &DynStore, namespace: &str) -> IdempotencyLayer<DynStore> {
-    IdempotencyLayer::new(store.clone()).namespace(namespace).scope(auth::scope).require_key()
+    IdempotencyLayer::new(store.clone())
+        .namespace(namespace)
+        .scope(auth::scope)
+        .require_key()
+        .label_records()
 }
 
 /// Tries the store, and logs what is not ready for production.

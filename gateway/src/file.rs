@@ -7,14 +7,16 @@ use http::HeaderName;
 use serde::Deserialize;
 use tower_idempotency::Settings;
 
+mod beside;
 mod fields;
 mod forms;
 mod position;
 mod route;
 
+pub(crate) use beside::Beside;
 pub(crate) use forms::{Duration, OneOrMore, Secret, Size};
 pub(crate) use position::{Position, Problem};
-pub(crate) use route::{Everyone, Profile, Route, Scope};
+pub(crate) use route::{Everyone, Header, Profile, Route, Scope};
 
 use fields::Fields;
 
@@ -119,6 +121,7 @@ pub(crate) struct Jwt {
 /// What is believed of the proxies in front of the gateway, and told to the upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[allow(clippy::struct_field_names, reason = "the fields are named as in the file")]
 pub(crate) struct Forwarded {
     /// How many proxies in front of the gateway are trusted.
     pub(crate) trusted_hops: usize,

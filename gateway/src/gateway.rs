@@ -1,24 +1,34 @@
 //! One request: which route it has, whose it is, and what it gets.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use http::header::{EXPECT, HOST};
+use http::header::{EXPECT, HOST, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::Either;
 use hyper::body::Incoming;
+use tower_idempotency::{Rejection, Scope};
 use tower_service::Service;
+use tracing::Level;
 
-use crate::identity::Caller;
-use crate::plan::Plan;
+use crate::identity::{Caller, Lack};
+use crate::plan::{Guard, Plan};
 use crate::proxy::body::Paced;
 use crate::proxy::{Client, RequestBody, ResponseBody, problem};
 use crate::table::name_of;
+use crate::telemetry::Figures;
 
 /// The body of a response of a gateway.
 pub(crate) type Body = Either<tower_idempotency::service::ResponseBody<ResponseBody>, ResponseBody>;
+
+/// The other side of a connection.
+pub(crate) struct Peer {
+    pub(crate) client: Client,
+    /// The caller that its certificate names.
+    pub(crate) certificate: Option<Scope>,
+}
 
 /// A gateway, whose plan can be replaced while it runs.
 #[derive(Clone)]
@@ -40,50 +50,121 @@ impl Gateway {
         self.plan.store(Arc::new(plan));
     }
 
-    pub(crate) async fn respond(
-        &self,
-        request: Request<Incoming>,
-        address: SocketAddr,
-        is_tls: bool,
-    ) -> Response<Body> {
+    pub(crate) async fn respond(&self, request: Request<Incoming>, peer: &Peer) -> Response<Body> {
         let plan = self.plan();
+        let seen = tracing::enabled!(Level::DEBUG).then(|| Seen::of(&request));
+        let (figures, response) = plan.respond(request, peer).await;
+        figures.count(response.status());
+        if let Some(seen) = seen {
+            seen.tell(&figures.route, response.status(), peer);
+        }
+        response
+    }
+}
+
+/// What is logged of a request. Its query and its headers are not, because they may be secrets.
+struct Seen {
+    method: Method,
+    path: String,
+    begun: Instant,
+}
+
+impl Seen {
+    fn of(request: &Request<Incoming>) -> Self {
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        Self { method, path, begun: Instant::now() }
+    }
+
+    fn tell(self, route: &str, status: StatusCode, peer: &Peer) {
+        let Self { method, path, begun } = self;
+        let (status, milliseconds) = (status.as_u16(), begun.elapsed().as_secs_f64() * 1e3);
+        let client = peer.client.address;
+        tracing::debug!(%method, path, route, status, milliseconds, %client, "a request");
+    }
+}
+
+impl Plan {
+    /// The response, and the figures that it counts in.
+    async fn respond(&self, request: Request<Incoming>, peer: &Peer) -> (&Figures, Response<Body>) {
         let (mut head, body) = request.into_parts();
-        let host = match host_of(&head) {
+        let host = match self.admit(&head) {
             Ok(host) => host,
-            Err(why) => return bad_request(why),
+            Err(rejection) => return (&self.pass_figures, rejection.map(Either::Right)),
         };
-        if let Some(hosts) = &plan.hosts
+        // The server sends 100 when the body is first read, and the upstream is not asked.
+        head.headers.remove(EXPECT);
+        head.extensions.insert(peer.client.clone());
+        let idle = self.timeouts.idle.0;
+        let Some(guard) = self.table.find(&head, host.as_deref()) else {
+            let limit = self.limits.body.map(|size| size.0);
+            let body = RequestBody::from(Paced::new(body, idle, limit));
+            let response = call(self.pass.clone(), Request::from_parts(head, body)).await;
+            return (&self.pass_figures, response.map(Either::Right));
+        };
+        let body = RequestBody::from(Paced::new(body, idle, None));
+        // Boxed, because the future of a request that only passes is moved, too.
+        let response = Box::pin(guard.respond(Request::from_parts(head, body), peer)).await;
+        (&guard.figures, response)
+    }
+
+    /// The host of a request that the gateway serves.
+    fn admit(&self, head: &Parts) -> Result<Option<String>, Box<Response<ResponseBody>>> {
+        let rejected = |status, code, detail| Err(Box::new(problem(status, code, detail)));
+        let host = match host_of(head) {
+            Ok(host) => host,
+            Err(why) => return rejected(StatusCode::BAD_REQUEST, "request_invalid", why),
+        };
+        if let Some(hosts) = &self.hosts
             && !host.as_deref().is_some_and(|host| hosts.contains(&name_of(host)))
         {
-            return rejected(problem(
+            return rejected(
                 StatusCode::MISDIRECTED_REQUEST,
                 "host_not_served",
                 "The gateway does not serve this host.",
-            ));
+            );
         }
         if head.method == Method::CONNECT {
-            return rejected(problem(
+            return rejected(
                 StatusCode::NOT_IMPLEMENTED,
                 "method_not_supported",
                 "The gateway makes no tunnels for CONNECT.",
-            ));
+            );
         }
-        // The server sends 100 when the body is first read, and the upstream is not asked.
-        head.headers.remove(EXPECT);
-        head.extensions.insert(Client { address, is_tls });
-        let idle = plan.timeouts.idle.0;
-        let Some(guard) = plan.table.find(&head, host.as_deref()) else {
-            let limit = plan.limits.body.map(|size| size.0);
-            let body = RequestBody::from(Paced::new(body, idle, limit));
-            return call(plan.pass.clone(), Request::from_parts(head, body))
-                .await
-                .map(Either::Right);
-        };
-        let caller = guard.identity.caller(&head).await;
-        head.extensions.insert::<Caller>(caller);
-        let body = RequestBody::from(Paced::new(body, idle, None));
-        let service = guard.service.clone();
-        call(service, Request::from_parts(head, body)).await.map(Either::Left)
+        Ok(host)
+    }
+}
+
+impl Guard {
+    async fn respond(&self, mut request: Request<RequestBody>, peer: &Peer) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let caller = self.identity.caller(&head, peer.certificate.as_ref()).await;
+        let lack = caller.lack();
+        request = Request::from_parts(head, body);
+        request.extensions_mut().insert::<Caller>(caller);
+        let response = call(self.service.clone(), request).await.map(Either::Left);
+        match lack {
+            None => response,
+            Some(lack) => self.without(lack, response),
+        }
+    }
+
+    /// The response to a request without a caller, if that is why the layer has rejected it.
+    fn without(&self, lack: Lack, mut response: Response<Body>) -> Response<Body> {
+        if !matches!(response.extensions().get(), Some(Rejection::ScopeMissing)) {
+            return response;
+        }
+        if lack == Lack::Undecided {
+            let mut response = problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "token_keys_unavailable",
+                "The keys that verify the token cannot be fetched. Nothing was done.",
+            );
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
+            return response.map(Either::Right);
+        }
+        let status = response.status();
+        self.identity.challenge(lack, status, response.headers_mut());
+        response
     }
 }
 
@@ -126,14 +207,6 @@ fn host_of(head: &Parts) -> Result<Option<String>, &'static str> {
         (None, None) if head.version == Version::HTTP_11 => Err("The request has no Host."),
         (None, None) => Ok(None),
     }
-}
-
-fn bad_request(why: &str) -> Response<Body> {
-    rejected(problem(StatusCode::BAD_REQUEST, "request_invalid", why))
-}
-
-fn rejected(response: Response<ResponseBody>) -> Response<Body> {
-    response.map(Either::Right)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod serve;
 mod table;
 mod telemetry;
 mod tls;
+mod workers;
 
 fn main() -> ExitCode {
     let args = args::Args::parse();

@@ -4,13 +4,14 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{COOKIE, HOST, HeaderValue, TE, VIA};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Request, Response, Version};
+use metrics::Histogram;
 use tower_idempotency::Attempt;
 use tower_service::Service;
 
@@ -43,6 +44,8 @@ struct Inner {
     upstream: Arc<Upstream>,
     forwarded: ForwardedRules,
     tunnels: Tunnels,
+    /// The seconds until the head of a response.
+    seconds: Histogram,
     /// How often a guarded request is sent again.
     retries: u32,
 }
@@ -52,9 +55,10 @@ impl Proxy {
         upstream: Arc<Upstream>,
         forwarded: ForwardedRules,
         tunnels: Tunnels,
+        seconds: Histogram,
         retries: u32,
     ) -> Self {
-        Self(Arc::new(Inner { upstream, forwarded, tunnels, retries }))
+        Self(Arc::new(Inner { upstream, forwarded, tunnels, seconds, retries }))
     }
 }
 
@@ -67,37 +71,53 @@ impl Service<Request<RequestBody>> for Proxy {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
+    fn call(&mut self, mut request: Request<RequestBody>) -> Self::Future {
         let Self(inner) = self.clone();
-        Box::pin(async move { Ok(inner.forward(request).await) })
+        let attempt = request.extensions_mut().remove::<Attempt>();
+        let (mut head, body) = request.into_parts();
+        inner.address(&mut head);
+        match attempt {
+            None => Box::pin(async move { Ok(inner.pass(head, body).await) }),
+            Some(attempt) => Box::pin(async move { Ok(inner.forward(head, body, &attempt).await) }),
+        }
     }
 }
 
 impl Inner {
-    async fn forward(&self, mut request: Request<RequestBody>) -> Response<ResponseBody> {
-        let attempt = request.extensions_mut().remove::<Attempt>();
-        let (mut head, body) = request.into_parts();
-        self.address(&mut head);
-        let Some(attempt) = attempt else {
-            return self.pass(head, body).await;
-        };
+    /// A request with an attempt.
+    async fn forward(
+        &self,
+        mut head: Parts,
+        body: RequestBody,
+        attempt: &Attempt,
+    ) -> Response<ResponseBody> {
         headers::strip(&mut head.headers);
-        told::tell(&mut head.headers, &attempt);
+        told::tell(&mut head.headers, attempt);
         match body.into_whole() {
-            Ok(body) => self.guarded(head, body, &attempt).await,
+            Ok(body) => self.guarded(head, body, attempt).await,
             // The layer has read the body, unless it let the request through in an outage.
-            Err(body) => finish(self.upstream.send(Request::from_parts(head, body)).await),
+            Err(body) => finish(self.send(Request::from_parts(head, body)).await),
         }
+    }
+
+    async fn send(&self, request: Request<RequestBody>) -> Result<Response<ResponseBody>, Failure> {
+        let begun = Instant::now();
+        let sent = self.upstream.send(request).await;
+        match &sent {
+            Ok(_) => self.seconds.record(begun.elapsed()),
+            Err(failure) => failure.count(),
+        }
+        sent
     }
 
     /// A request that is not guarded. It is sent once.
     async fn pass(&self, mut head: Parts, body: RequestBody) -> Response<ResponseBody> {
-        let Some(client) = self.tunnels.asked_for(&mut head) else {
+        let Some(client) = Tunnels::asked_for(&mut head) else {
             headers::strip(&mut head.headers);
-            return finish(self.upstream.send(Request::from_parts(head, body)).await);
+            return finish(self.send(Request::from_parts(head, body)).await);
         };
         headers::strip_to_upgrade(&mut head.headers);
-        match self.upstream.send(Request::from_parts(head, body)).await {
+        match self.send(Request::from_parts(head, body)).await {
             Ok(response) => self.tunnels.join(client, response),
             Err(failure) => failure.into_response(false),
         }
@@ -116,7 +136,7 @@ impl Inner {
             *request.uri_mut() = head.uri.clone();
             *request.version_mut() = head.version;
             *request.headers_mut() = headers.clone();
-            match self.upstream.send(request).await {
+            match self.send(request).await {
                 Ok(mut response) => {
                     told::heed(&mut response);
                     return finish(Ok(response));

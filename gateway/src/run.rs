@@ -1,20 +1,25 @@
 //! The life of the process: start, reload, drain.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::args::Args;
+use crate::file::Beside;
 use crate::gateway::Gateway;
+use crate::identity::KeyServers;
 use crate::operate::{Shown, Who, router};
 use crate::plan::{Kept, Stores};
 use crate::proxy::Tunnels;
-use crate::{serve, telemetry};
+use crate::serve::accept;
+use crate::telemetry;
+use crate::workers::Workers;
 
 mod reload;
 
@@ -27,6 +32,7 @@ use reload::Source;
 /// Why it cannot run, for a person.
 pub(crate) fn run(args: &Args) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
@@ -39,7 +45,12 @@ pub(crate) fn run(args: &Args) -> Result<(), String> {
 /// Tells whether the file is right. Nothing is bound, and no server is asked.
 async fn check(source: &Source) -> Result<(), String> {
     let text = source.text()?;
-    let mut kept = Kept { stores: Stores::default(), tunnels: Tunnels::new(Duration::ZERO) };
+    let mut kept = Kept {
+        stores: Stores::default(),
+        tunnels: Tunnels::new(Duration::ZERO),
+        keys: KeyServers::unasked(),
+        beside: Beside::default(),
+    };
     let plan = source.plan(&text, &mut kept).await?;
     println!("{}: {} routes, nothing wrong", source.name(), plan.table.routes().count());
     Ok(())
@@ -50,26 +61,29 @@ async fn live(source: Source) -> Result<(), String> {
     let file = source.file(&text)?;
     telemetry::log(&file.log)?;
     let metrics = telemetry::metrics()?;
-    let mut kept =
-        Kept { stores: Stores::default(), tunnels: Tunnels::new(file.timeouts.upgraded.0) };
+    let mut kept = Kept {
+        stores: Stores::default(),
+        tunnels: Tunnels::new(file.timeouts.upgraded.0),
+        keys: KeyServers::asked(),
+        beside: Beside::default(),
+    };
     let plan = source.plan(&text, &mut kept).await?;
     let drain = plan.timeouts.drain.0;
     let places = Arc::new(Semaphore::new(plan.limits.connections));
     let gateway = Gateway::new(plan);
     let tunnels = kept.tunnels.clone();
 
-    let (end, ended) = watch::channel(false);
     let drains = Arc::new(AtomicBool::new(false));
-    let mut servers = JoinSet::new();
+    let scheme = if file.tls.is_some() { "https" } else { "http" };
+    let (workers, workers_drained) =
+        Workers::start(&gateway).map_err(|error| format!("a worker cannot start: {error}"))?;
+    let mut listeners = JoinSet::new();
     for address in &file.listen.0 {
         let listener = bind(*address).await?;
-        let mut ended = ended.clone();
-        // An error means that the sender is gone, and with it the process.
-        let ended = async move {
-            let _ = ended.wait_for(|is_so| *is_so).await;
-        };
-        servers.spawn(serve::serve(listener, gateway.clone(), Arc::clone(&places), ended));
+        println!("listening on {scheme}://{}", local(&listener));
+        listeners.spawn(accept(listener, Arc::clone(&places), workers.clone()));
     }
+    drop(workers);
     if let Some(operators) = &file.operators {
         let who =
             Who::new(operators, source.folder()).map_err(|problem| source.told(&problem, &text))?;
@@ -80,9 +94,7 @@ async fn live(source: Source) -> Result<(), String> {
             hosts: operators.value.hosts.clone().into(),
             drains: Arc::clone(&drains),
         };
-        let listener = TcpListener::bind(operators.value.listen)
-            .await
-            .map_err(|error| format!("{}: {error}", operators.value.listen))?;
+        let listener = bind(operators.value.listen).await?;
         println!("operators on http://{}", local(&listener));
         tokio::spawn(async move { axum::serve(listener, router(shown)).await });
     }
@@ -98,8 +110,8 @@ async fn live(source: Source) -> Result<(), String> {
         for layer in &plan.stores {
             layers.spawn(layer.shutdown());
         }
-        end.send_replace(true);
-        while servers.join_next().await.is_some() {}
+        listeners.shutdown().await;
+        workers_drained.wait().await;
         while layers.join_next().await.is_some() {}
         tunnels.drained().await;
     };
@@ -111,11 +123,8 @@ async fn live(source: Source) -> Result<(), String> {
     Ok(())
 }
 
-async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, String> {
-    let listener =
-        TcpListener::bind(address).await.map_err(|error| format!("{address}: {error}"))?;
-    println!("listening on http://{}", local(&listener));
-    Ok(listener)
+async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|error| format!("{address}: {error}"))
 }
 
 fn local(listener: &TcpListener) -> String {

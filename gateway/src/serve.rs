@@ -1,71 +1,172 @@
 //! The listeners for clients.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::StatusCode;
-use hyper::service::service_fn;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
 
 use crate::file::Limits;
-use crate::gateway::Gateway;
-use crate::proxy::chain;
+use crate::gateway::{Body, Gateway, Peer};
+use crate::identity::caller;
+use crate::proxy::{Client, chain};
+use crate::telemetry::Open;
+use crate::tls::H2;
+use crate::workers::Workers;
 
 mod framing;
 
-use framing::Framed;
+use framing::{Framed, UpgradedFlag};
 
 /// How long to wait after an error of `accept`, which is mostly "too many open files".
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves one listener until `ended`, and returns when its connections have ended.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    gateway: Gateway,
-    places: Arc<Semaphore>,
-    ended: impl Future<Output = ()>,
-) {
-    let server = builder(&gateway);
-    let graceful = GracefulShutdown::new();
-    tokio::pin!(ended);
+/// Accepts the connections of a listener until it is dropped, and gives them to the workers.
+pub(crate) async fn accept(listener: TcpListener, places: Arc<Semaphore>, workers: Workers) {
+    let mut turn = 0;
     loop {
-        let (stream, address, place) = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
-            () = &mut ended => break,
-        };
+        // The next connection waits in the listener until there is a place for it.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let accepted = listener.accept().await;
+        let given =
+            accepted.and_then(|(stream, address)| workers.give(turn, stream, address, place));
+        match given {
+            Ok(()) => turn += 1,
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "no connection can be accepted: it is tried again");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Serves the connections of one worker.
+pub(crate) struct Server {
+    gateway: Gateway,
+    builder: Builder<TokioExecutor>,
+    graceful: GracefulShutdown,
+}
+
+impl Server {
+    pub(crate) fn new(gateway: Gateway) -> Self {
+        let builder = builder(&gateway);
+        Self { gateway, builder, graceful: GracefulShutdown::new() }
+    }
+
+    /// Serves a connection in a task of its own.
+    pub(crate) fn serve(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        place: OwnedSemaphorePermit,
+    ) {
         // Small writes, such as a response without a body, are not held back.
         let _ = stream.set_nodelay(true);
-        let (server, gateway) = (server.clone(), gateway.clone());
-        let watcher = graceful.watcher();
+        let (server, gateway) = (self.builder.clone(), self.gateway.clone());
+        let watcher = self.graceful.watcher();
         tokio::spawn(async move {
-            let io = Framed::new(stream);
-            let upgraded = io.upgraded();
-            let service = service_fn(move |request| {
-                let (gateway, upgraded) = (gateway.clone(), upgraded.clone());
-                async move {
-                    let response = gateway.respond(request, address, false).await;
-                    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                        upgraded.note();
-                    }
-                    Ok::<_, Infallible>(response)
-                }
-            });
-            let connection = server.serve_connection_with_upgrades(TokioIo::new(io), service);
-            if let Err(error) = watcher.watch(connection.into_owned()).await {
-                tracing::debug!(%address, error = %chain(&*error), "a connection ended early");
-            }
+            let _open = Open::connection();
+            converse(stream, address, gateway, server, watcher).await;
             drop(place);
         });
     }
-    drop(listener);
-    graceful.shutdown().await;
+
+    /// Lets each connection end its request, and waits for that.
+    pub(crate) async fn drained(self) {
+        self.graceful.shutdown().await;
+    }
+}
+
+/// One connection, with TLS if the plan of this moment has it.
+async fn converse(
+    stream: TcpStream,
+    address: SocketAddr,
+    gateway: Gateway,
+    server: Builder<TokioExecutor>,
+    watcher: Watcher,
+) {
+    let (tls, limit) = {
+        let plan = gateway.plan();
+        (plan.tls.clone(), plan.timeouts.head.0)
+    };
+    let Some(tls) = tls else {
+        let peer = Peer { client: Client::new(address, false), certificate: None };
+        return framed(stream, peer, gateway, server, watcher).await;
+    };
+    let stream = match tokio::time::timeout(limit, TlsAcceptor::from(tls).accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            return tracing::debug!(%address, error = %chain(&error), "a TLS handshake failed");
+        }
+        Err(_) => return tracing::debug!(%address, "a TLS handshake took too long"),
+    };
+    let (_, session) = stream.get_ref();
+    let certificate = session.peer_certificates().and_then(<[_]>::first).and_then(caller);
+    let is_http2 = session.alpn_protocol() == Some(H2);
+    let peer = Peer { client: Client::new(address, true), certificate };
+    if is_http2 {
+        // Not with upgrades: that would also accept HTTP/1.1, and nobody would check its framing.
+        let service = service(peer, gateway, UpgradedFlag::default());
+        let server = server.http2_only();
+        let connection = server.serve_connection(TokioIo::new(stream), service);
+        told(address, watcher.watch(connection.into_owned()).await);
+    } else {
+        framed(stream, peer, gateway, server, watcher).await;
+    }
+}
+
+async fn framed<I>(
+    io: I,
+    peer: Peer,
+    gateway: Gateway,
+    server: Builder<TokioExecutor>,
+    watcher: Watcher,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let io = Framed::new(io);
+    let address = peer.client.address;
+    let service = service(peer, gateway, io.upgraded());
+    let connection = server.serve_connection_with_upgrades(TokioIo::new(io), service);
+    told(address, watcher.watch(connection.into_owned()).await);
+}
+
+fn service(
+    peer: Peer,
+    gateway: Gateway,
+    upgraded: UpgradedFlag,
+) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = Infallible, Future: Send + 'static>
+{
+    let peer = Arc::new(peer);
+    service_fn(move |request| {
+        let (gateway, peer, upgraded) = (gateway.clone(), Arc::clone(&peer), upgraded.clone());
+        async move {
+            let response = gateway.respond(request, &peer).await;
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                upgraded.note();
+            }
+            Ok::<_, Infallible>(response)
+        }
+    })
+}
+
+fn told(address: SocketAddr, ended: Result<(), Box<dyn Error + Send + Sync>>) {
+    if let Err(error) = ended {
+        tracing::debug!(%address, error = %chain(&*error), "a connection ended early");
+    }
 }
 
 fn builder(gateway: &Gateway) -> Builder<TokioExecutor> {
@@ -87,27 +188,6 @@ fn builder(gateway: &Gateway) -> Builder<TokioExecutor> {
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(20));
     builder
-}
-
-/// The next connection, as soon as there is a place for it.
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-    loop {
-        let Ok(place) = Arc::clone(places).acquire_owned().await else {
-            // It is never closed.
-            std::future::pending().await
-        };
-        match listener.accept().await {
-            Ok((stream, address)) => return (stream, address, place),
-            Err(error) if is_of_one_connection(&error) => {}
-            Err(error) => {
-                tracing::warn!(%error, "no connection can be accepted: it is tried again");
-                tokio::time::sleep(PAUSE).await;
-            }
-        }
-    }
 }
 
 /// Whether the next connection may be better.

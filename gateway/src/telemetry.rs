@@ -1,9 +1,17 @@
 //! Logs and metrics of the process.
 
+use std::io::IsTerminal;
+
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 use crate::file::{Log, LogFormat};
+
+mod figures;
+
+pub(crate) use figures::{
+    Figures, JWKS_FAILURES, Open, RELOAD_FAILURES, RELOADS, UPSTREAM_FAILURES,
+};
 
 /// The bounds of histograms in seconds. An operation may take a millisecond or a minute.
 const SECONDS: [f64; 13] =
@@ -22,7 +30,10 @@ pub(crate) fn log(log: &Log) -> Result<(), String> {
     };
     let filter =
         EnvFilter::try_new(&filter).map_err(|error| format!("log.level `{filter}`: {error}"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => builder.init(),
         LogFormat::Json => builder.json().init(),
@@ -36,8 +47,10 @@ pub(crate) fn log(log: &Log) -> Result<(), String> {
 ///
 /// If something else counts in this process.
 pub(crate) fn metrics() -> Result<PrometheusHandle, String> {
-    PrometheusBuilder::new()
+    let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
         .and_then(PrometheusBuilder::install_recorder)
-        .map_err(|error| error.to_string())
+        .map_err(|error| error.to_string())?;
+    figures::describe();
+    Ok(handle)
 }

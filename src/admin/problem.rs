@@ -195,6 +195,7 @@ impl From<OperatorError> for Problem {
         match error {
             OperatorError::Store(error) => Self::Store(error),
             OperatorError::Text(error) => Self::Unprocessable(error.to_string()),
+            OperatorError::Response(error) => Self::Unprocessable(error.to_string()),
         }
     }
 }

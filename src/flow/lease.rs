@@ -126,9 +126,12 @@ impl<St: Store> LiveLease<St> {
     async fn end_renewals(&self) {
         self.is_given_up.store(true, Ordering::Release);
         self.shared.lapsed.given_up(&self.lease.key, &self.lease.token);
-        let renewed = async { Ok(drop(self.renewed.lock().await)) };
+        let last = async {
+            let _renewed = self.renewed.lock().await;
+            Ok(())
+        };
         // A thread that is blocked may hold it up. The lease then lapses later.
-        let _ = within(self.config.store_timeout, renewed).await;
+        let _ = within(self.config.store_timeout, last).await;
     }
 
     /// Renews the lease if a third of it has passed, and returns when to call again.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use super::kind;
 use super::lapsed::Lapsed;
 use super::observed::Observer;
 use super::renewals::Renewals;
@@ -64,15 +65,16 @@ impl<St> Shared<St> {
     ) {
         telemetry::store_error(label, operation, error.kind());
         let source = error.source();
+        let kind = kind::word(error.kind());
         let is_news = if error.kind().is_outage() {
             !self.failing.swap(true, Ordering::Relaxed)
         } else {
             self.rejecting.is_due()
         };
         if is_news {
-            tracing::warn!(operation, %key, %error, source, "store operation failed");
+            tracing::warn!(operation, %key, kind, %error, source, "store operation failed");
         } else {
-            tracing::debug!(operation, %key, %error, source, "store operation failed");
+            tracing::debug!(operation, %key, kind, %error, source, "store operation failed");
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::flow::kind;
 use crate::record::label::RecordLabel;
 use crate::store::{PreviousAttempt, StoreErrorKind};
 
@@ -73,20 +74,7 @@ pub(crate) fn lease_lost(label: Label<'_>, cause: &'static str) {
 
 /// An operation of the store failed.
 pub(crate) fn store_error(label: Label<'_>, operation: &'static str, kind: StoreErrorKind) {
-    let kind = match kind {
-        StoreErrorKind::Unavailable => "unavailable",
-        StoreErrorKind::Timeout => "timeout",
-        StoreErrorKind::Full => "full",
-        StoreErrorKind::ScopeFull => "scope_full",
-        StoreErrorKind::Configuration => "configuration",
-        StoreErrorKind::Corrupt => "corrupt",
-        StoreErrorKind::Decrypt => "decrypt",
-        StoreErrorKind::Rejected => "rejected",
-        StoreErrorKind::Conflict => "conflict",
-        StoreErrorKind::TransactionLost => "transaction_lost",
-        StoreErrorKind::Unsupported => "unsupported",
-    };
-    let labels = [("operation", operation), ("kind", kind)];
+    let labels = [("operation", operation), ("kind", kind::word(kind))];
     count(label, Series("idempotency_store_errors_total", labels));
 }
 

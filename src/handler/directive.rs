@@ -59,7 +59,7 @@ impl ResponseDirective {
         Self { class: Some(ResponseClass::Failed), ..Self::new() }
     }
 
-    /// Declares that nobody knows how the attempt ended: it was cut off somewhere behind the handler.
+    /// Declares that it is unknown how the attempt ended: it was cut off somewhere behind the handler.
     /// For a gateway: the connection to its upstream broke or timed out after the request was sent.
     ///
     /// The client gets the response, and nothing of it is stored. The record is abandoned at once,

@@ -68,7 +68,8 @@ impl<St: Store> IdempotencyLayer<St> {
     /// store outside of the process then counts as down. Below 10 ms the layer logs a warning.
     ///
     /// A reservation that takes longer is rejected with 503. A response whose write takes longer
-    /// goes to the client, and its write is retried in the background.
+    /// is written again in the background. It goes to the client as soon as that succeeds, and
+    /// after once more this time in any case.
     ///
     /// In transaction mode the client gets 503 `idempotency_commit_unconfirmed` instead, and the
     /// store rolls back unless it is already committing.

@@ -17,10 +17,13 @@ use crate::store::{Record, State, Store, StoreError, StoreErrorKind};
 mod error;
 #[cfg(feature = "metrics")]
 mod report;
+mod response;
+mod same;
 mod settle;
 mod text;
 
 pub use error::OperatorError;
+pub use response::InvalidResponse;
 pub use settle::{Erased, Settle, Settled};
 pub use text::InvalidText;
 use text::checked;
@@ -173,8 +176,8 @@ impl<St: Store> Operator<St> {
             _ => Read::AnotherRecord,
         };
         let (unreadable, response_headers) = match read {
-            Read::Response { headers } => (None, Some(headers)),
-            Read::Unreadable(kind) => (Some(kind), None),
+            Read::Response { headers, .. } => (None, Some(headers)),
+            Read::Unreadable { kind, .. } => (Some(kind), None),
             Read::AnotherRecord => (None, None),
         };
         let (record, history) = (shown.record, shown.history);
@@ -192,19 +195,24 @@ impl<St: Store> Operator<St> {
 
     /// Reads the response of a record.
     async fn read(&self, seen: &RecordInfo) -> Result<Read, StoreError> {
+        // What cannot be read at all may be a response.
+        let mut is_replayed = true;
         let read = match self.shared.store.inspect(&seen.key).await {
-            Ok(Some(record)) if record.token == seen.token => self.config.unpack(&seen.key, record),
+            Ok(Some(record)) if record.token == seen.token => {
+                is_replayed = RecordState::of(&record.state).is_replayed();
+                self.config.unpack(&seen.key, record)
+            }
             Ok(_) => return Ok(Read::AnotherRecord),
             Err(error) => Err(error),
         };
         match read {
             Ok(Record { state: State::Success(outcome), .. }) => {
-                Ok(Read::Response { headers: outcome.headers.len() })
+                Ok(Read::Response { headers: outcome.headers.len(), is_replayed })
             }
             Ok(_) => Ok(Read::AnotherRecord),
             Err(error) => match error.kind() {
                 kind @ (StoreErrorKind::Decrypt | StoreErrorKind::Corrupt) => {
-                    Ok(Read::Unreadable(kind))
+                    Ok(Read::Unreadable { kind, is_replayed })
                 }
                 _ => Err(error),
             },
@@ -216,8 +224,14 @@ impl<St: Store> Operator<St> {
 enum Read {
     Response {
         headers: usize,
+        /// Whether clients get it.
+        is_replayed: bool,
     },
-    Unreadable(StoreErrorKind),
+    Unreadable {
+        kind: StoreErrorKind,
+        /// Whether clients of a service that can read it may get it.
+        is_replayed: bool,
+    },
     /// The record is no longer the one that was seen.
     AnotherRecord,
 }

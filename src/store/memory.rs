@@ -229,7 +229,7 @@ impl Store for MemoryStore {
     }
 
     async fn list(&self, request: &ListRequest) -> Result<ListPage, StoreError> {
-        Ok(self.0.list(request).await)
+        self.0.list(request).await
     }
 
     async fn show(&self, key: &StorageKey) -> Result<Shown, StoreError> {

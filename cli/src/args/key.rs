@@ -135,6 +135,10 @@ impl ListArgs {
             .scope(scope)
     }
 
+    pub(crate) fn has_scope(&self) -> bool {
+        self.scope_digest.is_some() || self.scope.scope().is_some()
+    }
+
     pub(crate) fn order(&self) -> ListOrder {
         if self.newest { ListOrder::NewestFirst } else { ListOrder::OldestFirst }
     }

@@ -93,7 +93,7 @@ fn options_that_contradict_each_other_are_rejected() {
 #[test]
 fn a_record_is_named_by_its_digits_or_by_key_and_scope() {
     let target = |line: &str| match parse(line).unwrap().command {
-        Command::Show(key) => key.target(),
+        Command::Show(args) => args.key.target(),
         _ => panic!("another command: {line}"),
     };
     let digits = target("idempotency show 3FC82EC1").unwrap();

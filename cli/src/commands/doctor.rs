@@ -1,10 +1,16 @@
 //! `doctor`: is the store reachable and set up, and what to do if it is not.
 
-use tower_idempotency::operate::{CheckItem, CheckResult};
-use tower_idempotency::store::operator::{ListFilter, ListRequest};
-use tower_idempotency::store::{Store as _, StoreError, StoreErrorKind};
+use std::time::Duration;
 
-use crate::failure::{Failure, told};
+use tower_idempotency::Fingerprint;
+use tower_idempotency::operate::{CheckItem, CheckResult, Operator, OperatorError};
+use tower_idempotency::store::operator::{ListFilter, ListRequest, RecordInfo};
+use tower_idempotency::store::{
+    DynStore, Record, ReserveRequest, State, StorageKey, Store as _, StoreError, StoreErrorKind,
+    Token,
+};
+
+use crate::failure::{Failure, chain};
 use crate::session::Session;
 use crate::view::checklist::lines;
 use crate::view::json::{CheckupJson, line};
@@ -28,6 +34,9 @@ const OF_SERVICE: [&str; 15] = [
     "rate limit",
 ];
 
+/// How long the doctor's record and its audit entry stay.
+const STAYS: Duration = Duration::from_secs(5);
+
 const WHY: &str = "each request with a key gets 503";
 
 pub(crate) async fn run(session: &mut Session<'_>) -> Result<(), Failure> {
@@ -38,9 +47,9 @@ pub(crate) async fn run(session: &mut Session<'_>) -> Result<(), Failure> {
     } else {
         lines(&items, terminal.width, terminal.has_colours()).join("\n")
     };
-    terminal.print(&text)?;
+    let printed = terminal.print(&text);
     match items.iter().filter(|item| item.result == CheckResult::Open).count() {
-        0 => Ok(()),
+        0 => Ok(printed?),
         1 => Err(Failure::problems("the doctor found 1 problem")),
         several => Err(Failure::problems(format!("the doctor found {several} problems"))),
     }
@@ -48,6 +57,8 @@ pub(crate) async fn run(session: &mut Session<'_>) -> Result<(), Failure> {
 
 async fn checkup(session: &Session<'_>) -> Result<Vec<CheckItem>, Failure> {
     if let Err(error) = session.layer.ping().await {
+        // A pool of connections does not say why it has none.
+        let error = session.layer.check().await.err().unwrap_or(error);
         return Ok(vec![reached(Err(error))]);
     }
     let mut items = vec![reached(Ok(()))];
@@ -78,14 +89,36 @@ fn reached(pinged: Result<(), StoreError>) -> CheckItem {
     }
 }
 
-/// Whether this command can do its work.
+/// Whether operators can do their work.
 async fn operators(session: &Session<'_>) -> Result<CheckItem, Failure> {
-    let request = ListRequest::new(ListFilter::new()).limit(1);
+    let operator = session.reader()?.even_in_flight().audit_retention(STAYS);
     let why = "operators cannot find and settle records";
-    Ok(match session.reader()?.list(&request).await {
-        Ok(_) => CheckItem::new("operators", true, "records can be listed", why, ""),
-        Err(error) => failed("operators", why, &error),
+    Ok(match work(&operator, &session.store).await {
+        Ok(()) => CheckItem::new("operators", true, "records can be listed and changed", why, ""),
+        Err(OperatorError::Store(error)) => failed("operators", why, &error),
+        Err(error) => return Err(error.into()),
     })
+}
+
+/// Lists records, and erases one that it has made.
+async fn work(operator: &Operator<DynStore>, store: &DynStore) -> Result<(), OperatorError> {
+    operator.list(&ListRequest::new(ListFilter::new()).limit(1)).await?;
+    let (token, other) = (Token::random()?, Token::random()?);
+    let mut key = [0; 32];
+    key[..16].copy_from_slice(token.as_bytes());
+    key[16..].copy_from_slice(other.as_bytes());
+    let key = StorageKey::from_bytes(key);
+    let fingerprint = Fingerprint::of_fields(["doctor"]);
+    let request = ReserveRequest::new(key, fingerprint).lease(STAYS).retention(STAYS);
+    // A role of operators may have no right to make records. The item `operations` says so.
+    let made = store.reserve(&request).await.is_ok();
+    let record = operator.show(&key).await?.record.filter(|_| made).unwrap_or_else(|| {
+        // The store still needs its rights to find out that there is no such record.
+        let pending = State::Pending { abandoned: false };
+        RecordInfo::new(key, &Record::new(fingerprint, 1, token, pending))
+    });
+    let _ = operator.erase(&record, "to see whether records can be changed").await?;
+    Ok(())
 }
 
 fn failed(name: &'static str, why: &'static str, error: &StoreError) -> CheckItem {
@@ -99,5 +132,5 @@ fn failed(name: &'static str, why: &'static str, error: &StoreError) -> CheckIte
         StoreErrorKind::Unsupported => "use a store that lists and changes records",
         _ => "look at the log of the server",
     };
-    CheckItem::new(name, false, told(error), why, remedy)
+    CheckItem::new(name, false, chain(error), why, remedy)
 }

@@ -75,6 +75,7 @@ fn plan<'a>(args: &'a EraseArgs, object: &'static str, then: &str) -> Plan<'a> {
         object,
         becomes: "no record: the store forgets the operation".into(),
         consequences: vec![then.into()],
+        is_deletion: true,
         write: &args.write,
     }
 }
@@ -98,16 +99,15 @@ async fn count(
     }
     drop(reading);
     if stats::states(&found).iter().all(|(_, state)| state.count == 0) {
-        return Err(nothing(scope));
+        return Err(nothing(&scope.to_hex()));
     }
     Ok(found)
 }
 
-fn nothing(scope: ScopeDigest) -> Failure {
+fn nothing(scope: &str) -> Failure {
     Failure::nothing(format!(
-        "there is no record of the scope {}; only records of a service that labels its records \
-         have a scope, and --scope needs its secret",
-        scope.to_hex()
+        "there is no record of the scope {scope}; only records of a service that labels its \
+         records have a scope, and --scope needs its secret"
     ))
 }
 
@@ -115,13 +115,13 @@ fn report(session: &mut Session<'_>, done: &ErasedJson) -> Result<(), Failure> {
     let ErasedJson { erased, left, scope, .. } = done;
     let text =
         if session.json { line(done)? } else { format!("erase scope {scope}: deleted {erased}") };
-    session.terminal.print(&text)?;
+    let printed = session.terminal.print(&text);
     match (*erased, *left) {
         (_, 1..) => Err(Failure::unchanged(format!(
             "not deleted: {left}, because attempts run or the records changed meanwhile: run it \
              again; --even-in-flight deletes them now"
         ))),
-        (0, 0) => Err(Failure::nothing(format!("there is no record of the scope {scope}"))),
-        _ => Ok(()),
+        (0, 0) => Err(nothing(scope)),
+        _ => Ok(printed?),
     }
 }

@@ -36,7 +36,7 @@ pub(crate) async fn run(args: &ListArgs, session: &mut Session<'_>) -> Result<()
     }
     drop(reading);
     if found == 0 {
-        return Err(Failure::nothing("no record was found"));
+        return Err(Failure::nothing(nothing(args)));
     }
     if !session.json {
         sort(&mut records, args.order());
@@ -47,6 +47,16 @@ pub(crate) async fn run(args: &ListArgs, session: &mut Session<'_>) -> Result<()
         session.terminal.say(&format!("there may be more: these are {found}, see --limit"));
     }
     Ok(())
+}
+
+/// A wrong secret also finds nothing, and must not pass for an erasure.
+fn nothing(args: &ListArgs) -> &'static str {
+    if args.has_scope() {
+        "no record was found; only records of a service that labels its records have \
+         a scope, and --scope needs its secret"
+    } else {
+        "no record was found"
+    }
 }
 
 /// The pages of a list, up to its limit.

@@ -18,6 +18,7 @@ pub(crate) async fn run(args: &ReleaseArgs, session: &mut Session<'_>) -> Result
              effect, the retry has it a second time."
                 .into(),
         ],
+        is_deletion: true,
         write: &args.write,
     };
     if let Some(stopped) = plan.stops(&record) {

@@ -29,13 +29,14 @@ pub(crate) async fn run(args: &SettleArgs, session: &mut Session<'_>) -> Result<
         object: "it",
         becomes: becomes(args, &settle),
         consequences: consequences(args, &settle, session.has_encryption_key),
+        is_deletion: false,
         write: &args.write,
     };
     if let Some(stopped) = plan.stops(&record) {
         return plan.report(session, &record, &stopped);
     }
-    if !args.response_is_lost && !session.has_encryption_key {
-        may_be_readable(&record, &shown)?;
+    if !session.has_encryption_key && is_encrypted(&record, &shown) {
+        may_replace(args, &settle, session.accepts_plain)?;
     }
     plan.confirm(session, &record, &shown)?;
     let settled = operator.settle(&record, settle, &args.write.reason).await?;
@@ -77,13 +78,25 @@ fn read(file: &Path) -> Result<Bytes, Failure> {
     contents.map(Bytes::from).map_err(|error| Failure::file(file, &error))
 }
 
-/// A response that only this command cannot read would be replaced.
-fn may_be_readable(record: &RecordInfo, shown: &ShownRecord) -> Result<(), Failure> {
+fn is_encrypted(record: &RecordInfo, shown: &ShownRecord) -> bool {
     let is_response = matches!(record.state, RecordState::Success { not_retained: None, .. });
-    if is_response && shown.unreadable == Some(StoreErrorKind::Decrypt) {
+    is_response && shown.unreadable == Some(StoreErrorKind::Decrypt)
+}
+
+/// A response that only this command cannot read would be replaced, or the service would reject the
+/// new one.
+fn may_replace(args: &SettleArgs, settle: &Settle, accepts_plain: bool) -> Result<(), Failure> {
+    if !args.response_is_lost {
         return Err(Failure::usage(
             "the record has an encrypted response, and this command has no key: give the service's \
              keys by --encryption-key-file; if they are lost, use --response-is-lost",
+        ));
+    }
+    if matches!(settle, Settle::Respond(_)) && !accepts_plain {
+        return Err(Failure::usage(
+            "the service encrypts responses, and this command has no key, so clients would get 503: \
+             give the key of the service by --encryption-key-file, or use --done; if the service \
+             accepts responses that are not encrypted, use --accept-plain",
         ));
     }
     Ok(())

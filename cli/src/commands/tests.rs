@@ -54,7 +54,7 @@ async fn run_with(
     let (mut terminal, out, said) = typed(width, answers);
     let layer = IdempotencyLayer::new(site.store.clone());
     let layer = set(layer.namespace(command.namespace().unwrap_or_default()));
-    let mut session = Session::of(layer, site.store.clone(), &mut terminal, global.json);
+    let mut session = Session::of(layer, site.store.clone(), &mut terminal, &global);
     let done = super::on_store(&command, &mut session).await;
     let code = match &done {
         Ok(()) => 0,

@@ -1,6 +1,6 @@
 //! Ages, times and sizes in short words.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The two largest units: `3m 12s`.
 pub(crate) fn age(age: Duration) -> String {
@@ -36,9 +36,11 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-/// A time in UTC: `2026-11-28T14:21:03Z`.
+/// A time in UTC: `2026-11-28T14:21:03Z`. A time that is damaged becomes the first or the last one
+/// that can be written so.
 pub(crate) fn time(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
+    let last = UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    humantime::format_rfc3339_seconds(time.clamp(UNIX_EPOCH, last)).to_string()
 }
 
 #[cfg(test)]
@@ -58,6 +60,14 @@ mod tests {
         assert_eq!(shown(86399), "23h 59m");
         assert_eq!(shown(3 * 86400 + 4 * 3600 + 59), "3d 4h");
         assert_eq!(known_age(None), "-");
+    }
+
+    #[test]
+    fn every_time_can_be_shown() {
+        let seconds = Duration::from_secs;
+        assert_eq!(time(UNIX_EPOCH + seconds(1)), "1970-01-01T00:00:01Z");
+        assert_eq!(time(UNIX_EPOCH - seconds(1)), "1970-01-01T00:00:00Z");
+        assert_eq!(time(UNIX_EPOCH + seconds(900_000_000_000)), "9999-12-31T23:59:59Z");
     }
 
     #[test]

@@ -70,6 +70,7 @@ impl From<&RecordInfo> for RecordJson {
 #[derive(Serialize)]
 pub(crate) struct ShownJson {
     key: String,
+    downstream_key: Option<String>,
     record: Option<RecordJson>,
     unreadable: Option<&'static str>,
     history: Vec<EntryJson>,
@@ -86,9 +87,14 @@ struct EntryJson {
 }
 
 impl ShownJson {
-    pub(crate) fn new(key: StorageKey, shown: &ShownRecord) -> Self {
+    pub(crate) fn new(
+        key: StorageKey,
+        shown: &ShownRecord,
+        downstream_key: Option<String>,
+    ) -> Self {
         Self {
             key: key.to_hex(),
+            downstream_key,
             record: shown.record.as_ref().map(RecordJson::from),
             unreadable: shown.unreadable.map(super::record::unreadable_word),
             history: shown.history.iter().map(EntryJson::from).collect(),

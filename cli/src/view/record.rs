@@ -80,6 +80,11 @@ fn digits(records: &[RecordInfo]) -> usize {
     keys.windows(2).map(common).max().map_or(SHORTEST, |common| SHORTEST.max(common + 1))
 }
 
+/// A line of a record at length.
+pub(crate) fn field(name: &str, value: impl std::fmt::Display) -> String {
+    format!("{name:<9}  {value}")
+}
+
 /// A record at length, and its history.
 pub(crate) fn lines(
     key: StorageKey,
@@ -88,7 +93,7 @@ pub(crate) fn lines(
     has_colours: bool,
 ) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut line = |name: &str, value: String| lines.push(format!("{name:<9}  {value}"));
+    let mut line = |name: &str, value: String| lines.push(field(name, value));
     line("Key", key.to_hex());
     match &shown.record {
         None => line("State", "no record: the key is free".into()),

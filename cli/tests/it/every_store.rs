@@ -171,6 +171,51 @@ async fn a_list_ends_with_its_reader() {
 }
 
 #[tokio::test]
+async fn the_result_of_a_command_counts_without_a_reader_of_its_output() {
+    let redis = Shared::redis().await;
+    redis.site.in_flight("running").await;
+    let digits = redis.site.digits("running");
+    let write = "--yes --by alice --reason r --json";
+    for (line, code) in [
+        // The server writes nothing to its disk.
+        ("doctor".to_owned(), 5),
+        (format!("release {digits} {write}"), 4),
+        (format!("erase --scope alice {write}"), 4),
+        (format!("erase {digits} --even-in-flight {write}"), 0),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = std::process::Command::new(crate::program::PROGRAM);
+        command.args(crate::program::words(&line)).args(["--store", &redis.url]).stdout(writer);
+        assert_eq!(command.output().unwrap().status.code(), Some(code), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn the_doctor_finds_that_records_can_be_listed_but_not_changed() {
+    let redis = Shared::redis().await;
+    let rights = "+ping +get +getrange +set +pttl +pexpire +del +unlink +eval +evalsha +scan +dbsize +info +time";
+    redis.tell(&format!("ACL SETUSER lister on >pw ~* {rights}"));
+    let url = format!("{}?user=lister&pass=pw", redis.url);
+    assert_eq!(run(&format!("list --store {url}"), &[]).code, 3);
+    let ran = run(&format!("doctor {url} --json"), &[]);
+    let document = &ran.json()[0];
+    let mut findings = document["findings"].as_array().unwrap().iter();
+    let operators = findings.find(|finding| finding["name"] == "operators").unwrap();
+    assert_eq!(operators["result"], "open", "{}", ran.out);
+    let found = operators["found"].as_str().unwrap();
+    assert!(found.contains("+lrange +rpush +ltrim"), "{found}");
+
+    redis.tell("ACL SETUSER lister +lrange +rpush +ltrim");
+    let ran = run(&format!("doctor {url}"), &[]);
+    assert!(
+        ran.out.contains("ok    operators         records can be listed and changed\n"),
+        "{}",
+        ran.out
+    );
+}
+
+#[tokio::test]
 async fn a_change_needs_a_name() {
     let shared = Shared::sqlite().await;
     shared.site.abandoned("cut-off").await;

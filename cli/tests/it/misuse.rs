@@ -1,6 +1,8 @@
 //! Wrong command lines and stores: the error says what to do, and contains no secret.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 
 use crate::program::run;
 
@@ -69,6 +71,11 @@ fn a_store_that_is_down_is_a_finding_of_the_doctor() {
         assert_eq!(ran.code, 5, "{}", ran.errors);
         let found = &ran.json()[0]["findings"][0];
         assert_eq!((&found["name"], &found["result"]), (&"reachable".into(), &"open".into()));
+        let text = found["found"].as_str().unwrap();
+        assert!(text.contains("127.0.0.1:1: "), "{text}");
+        assert!(text.contains("Connection refused"), "{text}");
+        // The doctor itself is the one who says more.
+        assert!(!text.contains("doctor") && !text.contains("::check`"), "{text}");
         let ran = run("list", &[("IDEMPOTENCY_STORE", url)]);
         assert_eq!(ran.code, 1);
         assert!(ran.errors.ends_with("; `idempotency doctor` says more\n"), "{}", ran.errors);
@@ -111,5 +118,30 @@ fn a_wrong_secret_is_named_but_not_shown() {
 fn a_wrong_command_line_ends_with_2() {
     for line in ["lst", "show zz", "release 12345678", "list --limit -1"] {
         assert_eq!(run(line, &[]).code, 2, "{line}");
+    }
+}
+
+#[test]
+fn what_a_server_says_does_not_change_the_terminal() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    // It ends with the process of the test.
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || {
+                let mut sent = [0; 4096];
+                while let Ok(1..) = client.read(&mut sent) {
+                    let reply = "-ERR \u{1b}]0;title\u{7} \u{1b}[2J\u{9b}31m\r\n".repeat(8);
+                    let _ = client.write_all(reply.as_bytes());
+                }
+            });
+        }
+    });
+    for line in ["list", "stats", "show 01234567", "watch --times 1", "doctor", "doctor --json"] {
+        let ran = run(line, &[("IDEMPOTENCY_STORE", &url)]);
+        let text = format!("{}{}", ran.out, ran.errors);
+        assert!(text.contains("]0;title"), "{line}: {text:?}");
+        let is_dangerous = |char: char| char.is_control() && char != '\n';
+        assert!(!text.contains(is_dangerous), "{line}: {text:?}");
     }
 }

@@ -1,5 +1,7 @@
 //! The stores that a test and the program share.
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -45,6 +47,16 @@ impl Shared {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         Self { site: Site::on(DynStore::new(store)), url, _server: Some(server), _folder: folder }
+    }
+
+    /// Sends a command to the server, outside of the store.
+    pub(crate) fn tell(&self, command: &str) {
+        let socket = self.url.strip_prefix("redis+unix://").unwrap();
+        let mut server = UnixStream::connect(socket).unwrap();
+        server.write_all(format!("{command}\r\n").as_bytes()).unwrap();
+        let mut reply = [0; 5];
+        server.read_exact(&mut reply).unwrap();
+        assert_eq!(&reply, b"+OK\r\n", "{command}");
     }
 
     /// One of each.

@@ -67,6 +67,7 @@ impl TryFrom<bool> for True {
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_field_names, reason = "the fields are named as in the file")]
 pub(crate) struct Header {
     #[serde(deserialize_with = "forms::header")]
     pub(crate) header: Option<HeaderName>,

@@ -1,19 +1,21 @@
 //! Makes the parts of a [`Plan`](super::Plan) one after the other.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use http::Method;
+use tokio_rustls::rustls::ServerConfig;
 use tower::Layer;
 use tower_idempotency::store::DynStore;
 use tower_idempotency::{CanonicalBody, EncryptionKeys, IdempotencyLayer, JsonPointer};
 
 use super::{Guard, Kept, secrets};
 use crate::file::{At, File, Problem, Profile, Route, Upstream as UpstreamText};
-use crate::identity::{Caller, Identity};
+use crate::identity::{Caller, Identity, Sources};
 use crate::proxy::{ForwardedRules, Proxy, Upstream};
 use crate::table::Table;
+use crate::telemetry::Figures;
 use crate::tls;
 
 /// The namespace of routes that name none.
@@ -35,7 +37,8 @@ pub(super) struct Made {
     pub(super) namespaces: BTreeMap<String, IdempotencyLayer<DynStore>>,
     /// The addresses of the stores that are used.
     pub(super) stores: Vec<String>,
-    pub(super) files: Vec<PathBuf>,
+    /// The addresses of key sets that are used.
+    pub(super) key_servers: Vec<String>,
 }
 
 impl<'a> Maker<'a> {
@@ -43,35 +46,39 @@ impl<'a> Maker<'a> {
         Self { file, folder, kept, upstreams: Vec::new(), made: Made::default() }
     }
 
-    pub(super) fn end(mut self) -> Made {
-        self.made.files.sort();
-        self.made.files.dedup();
+    pub(super) fn end(self) -> Made {
         self.made
     }
 
-    /// A proxy to an upstream. Routes with the same upstream share its connections.
+    /// An upstream. Routes with the same one share its connections.
+    fn upstream(&mut self, text: &At<UpstreamText>) -> Result<Arc<Upstream>, Problem> {
+        if let Some((_, upstream)) = self.upstreams.iter().find(|(known, _)| *known == text.value) {
+            return Ok(Arc::clone(upstream));
+        }
+        let table = text.value.table();
+        let ca = table.ca.as_ref().map(|file| self.folder.join(file));
+        if let Some(ca) = &ca {
+            self.kept.beside.note(ca.clone());
+        }
+        let tls = tls::towards_upstreams(ca.as_deref()).map_err(|why| text.problem(why))?;
+        let upstream = Upstream::new(&table, &self.file.timeouts, tls)
+            .map(Arc::new)
+            .map_err(|why| text.problem(why))?;
+        self.upstreams.push((text.value.clone(), Arc::clone(&upstream)));
+        Ok(upstream)
+    }
+
+    /// A proxy to an upstream.
     pub(super) fn proxy(
         &mut self,
         text: &At<UpstreamText>,
+        figures: &Figures,
         retries: u32,
     ) -> Result<Proxy, Problem> {
-        let upstream = match self.upstreams.iter().find(|(known, _)| *known == text.value) {
-            Some((_, upstream)) => Arc::clone(upstream),
-            None => {
-                let table = text.value.table();
-                let ca = table.ca.as_ref().map(|file| self.folder.join(file));
-                self.made.files.extend(ca.clone());
-                let tls = tls::towards_upstreams(ca.as_deref()).map_err(|why| text.problem(why))?;
-                let upstream = Upstream::new(&table, &self.file.timeouts, tls)
-                    .map(Arc::new)
-                    .map_err(|why| text.problem(why))?;
-                self.upstreams.push((text.value.clone(), Arc::clone(&upstream)));
-                upstream
-            }
-        };
+        let upstream = self.upstream(text)?;
         let forwarded = ForwardedRules::new(self.file.forwarded.clone());
         let tunnels = self.kept.tunnels.with_idle(self.file.timeouts.upgraded.0);
-        Ok(Proxy::new(upstream, forwarded, tunnels, retries))
+        Ok(Proxy::new(upstream, forwarded, tunnels, figures.upstream_seconds.clone(), retries))
     }
 
     /// Adds a route to the table.
@@ -81,17 +88,34 @@ impl<'a> Maker<'a> {
         route: &Route,
     ) -> Result<(), Problem> {
         let methods = methods(route)?;
-        let identity =
-            Identity::new(&route.scope.value, self.file, self.folder, &mut self.made.files)
-                .map_err(|why| route.scope.problem(why))?;
-        let proxy =
-            self.proxy(route.upstream.as_ref().unwrap_or(&self.file.upstream), route.retries)?;
+        let identity = self.identity(route)?;
         let paths = &route.paths.value.0;
-        let name = paths[0].clone();
-        let layer = self.layer(route, &methods, &name).await?;
-        let guard = Guard { identity, service: layer.layer(proxy) };
+        let figures = Figures::new(&paths[0]);
+        let upstream = route.upstream.as_ref().unwrap_or(&self.file.upstream);
+        let proxy = self.proxy(upstream, &figures, route.retries)?;
+        let layer = self.layer(route, &methods, &paths[0]).await?;
+        let guard = Guard { figures, identity, service: layer.layer(proxy) };
         let host = route.host.as_ref().map(|host| host.value.as_str());
         table.add(host, paths, methods, guard).map_err(|why| route.paths.problem(why))
+    }
+
+    fn identity(&mut self, route: &Route) -> Result<Identity, Problem> {
+        let mut sources = Sources {
+            folder: self.folder,
+            servers: &mut self.kept.keys,
+            used: &mut self.made.key_servers,
+            beside: &mut self.kept.beside,
+        };
+        Identity::new(&route.scope.value, self.file, &mut sources)
+            .map_err(|why| route.scope.problem(why))
+    }
+
+    /// TLS towards clients, if the file has it.
+    pub(super) fn tls(&mut self) -> Result<Option<Arc<ServerConfig>>, Problem> {
+        let Some(tls) = &self.file.tls else { return Ok(None) };
+        tls::towards_clients(&tls.value, self.folder, &mut self.kept.beside)
+            .map(Some)
+            .map_err(|why| tls.problem(why))
     }
 
     async fn layer(
@@ -136,16 +160,18 @@ impl<'a> Maker<'a> {
                  \"memory\" if one gateway without a restart is enough",
             ));
         };
-        self.made.files.extend(store.value.file().map(|file| self.folder.join(file)));
+        if let Some(file) = store.value.file() {
+            self.kept.beside.note(self.folder.join(file));
+        }
         let url = store.value.read(self.folder).map_err(|why| store.problem(why))?;
         let mut layer = self.kept.stores.open(&url).await.map_err(|why| store.problem(why))?;
         self.made.stores.push(url);
         if let Some(secret) = &self.file.secret {
-            layer = layer.secret(secrets::key(secret, self.folder, &mut self.made.files)?);
+            layer = layer.secret(secrets::key(secret, self.folder, &mut self.kept.beside)?);
         }
         let mut keys: Option<EncryptionKeys> = None;
         for (text, id) in self.file.encryption_keys.iter().zip(1..) {
-            let key = secrets::key(text, self.folder, &mut self.made.files)?;
+            let key = secrets::key(text, self.folder, &mut self.kept.beside)?;
             keys = Some(match keys {
                 None => EncryptionKeys::new(secrets::id(&key), key),
                 Some(ring) => ring

@@ -1,16 +1,18 @@
 //! Keys of 32 bytes.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::file::{At, Problem, Secret};
+use crate::file::{At, Beside, Problem, Secret};
 
 /// A key that is written as 64 hexadecimal digits.
 pub(super) fn key(
     secret: &At<Secret>,
     folder: &Path,
-    files: &mut Vec<PathBuf>,
+    beside: &mut Beside,
 ) -> Result<[u8; 32], Problem> {
-    files.extend(secret.value.file().map(|file| folder.join(file)));
+    if let Some(file) = secret.value.file() {
+        beside.note(folder.join(file));
+    }
     let text = secret.value.read(folder).map_err(|why| secret.problem(why))?;
     bytes(&text)
         .ok_or_else(|| secret.problem("a key has 64 hexadecimal digits: openssl rand -hex 32"))

@@ -9,6 +9,7 @@ use serde_json::json;
 use tower_idempotency::ResponseDirective;
 
 use super::body::{BodyError, ResponseBody};
+use crate::telemetry;
 
 /// Why there is no response.
 #[derive(Debug)]
@@ -29,9 +30,34 @@ impl Failure {
         !matches!(self, Self::NotSent(_))
     }
 
+    /// Counts what an upstream has failed to do.
+    pub(super) fn count(&self) {
+        let (status, code, _) = self.description();
+        if status.is_server_error() {
+            metrics::counter!(telemetry::UPSTREAM_FAILURES, "code" => code).increment(1);
+        }
+    }
+
     /// The response for the client. `may_have_happened` is what is known of all that was sent.
     pub(super) fn into_response(self, may_have_happened: bool) -> Response<ResponseBody> {
-        let (status, code, detail) = match &self {
+        let (status, code, detail) = self.description();
+        if let Self::NotSent(error) | Self::NoResponse(error) = &self {
+            tracing::warn!(code, error = %chain(&**error), "the upstream gave no response");
+        }
+        let mut response = problem(status, code, detail);
+        if status.is_server_error() {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response.extensions_mut().insert(if may_have_happened {
+            ResponseDirective::abandoned()
+        } else {
+            ResponseDirective::discard()
+        });
+        response
+    }
+
+    fn description(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
             Self::NotSent(_) => (
                 StatusCode::BAD_GATEWAY,
                 "upstream_unreachable",
@@ -58,20 +84,7 @@ impl Failure {
                 "request_incomplete",
                 "The body of the request did not come to its end.",
             ),
-        };
-        if let Self::NotSent(error) | Self::NoResponse(error) = &self {
-            tracing::warn!(code, error = %chain(&**error), "the upstream gave no response");
         }
-        let mut response = problem(status, code, detail);
-        if status.is_server_error() {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        response.extensions_mut().insert(if may_have_happened {
-            ResponseDirective::abandoned()
-        } else {
-            ResponseDirective::discard()
-        });
-        response
     }
 }
 

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName, HeaderValue};
 
+use super::headers::remove_any;
 use crate::file::Forwarded;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -15,11 +16,29 @@ const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
+/// What only proxies say.
+const OF_PROXIES: [HeaderName; 7] = [FOR, FORWARDED, PROTO, HOST, PORT, PREFIX, REAL_IP];
+
 /// The other end of the connection that a request came on.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     pub(crate) address: SocketAddr,
     pub(crate) is_tls: bool,
+    /// Its address, as the upstream is told.
+    name: HeaderValue,
+}
+
+impl Client {
+    pub(crate) fn new(address: SocketAddr, is_tls: bool) -> Self {
+        let name = HeaderValue::try_from(address.ip().to_canonical().to_string());
+        // An address has only visible ASCII characters.
+        let name = name.unwrap_or(HeaderValue::from_static("unknown"));
+        Self { address, is_tls, name }
+    }
+
+    fn proto(&self) -> &'static str {
+        if self.is_tls { "https" } else { "http" }
+    }
 }
 
 /// What is believed of the proxies before this one.
@@ -40,27 +59,29 @@ impl Rules {
         host: Option<&HeaderValue>,
     ) {
         let Forwarded { trusted_hops, x_forwarded, forwarded } = self.0;
-        let address = client.address.ip().to_canonical();
-        let proto = HeaderValue::from_static(if client.is_tls { "https" } else { "http" });
-
-        let chain = last(headers, &FOR, trusted_hops);
-        let elements = last(headers, &FORWARDED, trusted_hops);
-        headers.remove(FOR);
-        headers.remove(FORWARDED);
-        if trusted_hops == 0 {
-            for name in [PROTO, HOST, PORT, PREFIX, REAL_IP] {
-                headers.remove(name);
-            }
-        }
+        let (chain, elements) = if trusted_hops == 0 {
+            remove_any(headers, &OF_PROXIES);
+            (Vec::new(), Vec::new())
+        } else {
+            let found =
+                (last(headers, &FOR, trusted_hops), last(headers, &FORWARDED, trusted_hops));
+            headers.remove(FOR);
+            headers.remove(FORWARDED);
+            found
+        };
         if x_forwarded {
-            append(headers, FOR, chain, &address.to_string());
-            headers.entry(PROTO).or_insert(proto.clone());
+            append(headers, FOR, chain, &client.name);
+            let proto = HeaderValue::from_static(client.proto());
+            headers.entry(PROTO).or_insert(proto);
             if let Some(host) = host {
                 headers.entry(HOST).or_insert(host.clone());
             }
         }
         if forwarded {
-            append(headers, FORWARDED, elements, &element(address, &proto, host));
+            let element = element(client.address.ip().to_canonical(), client.proto(), host);
+            if let Ok(element) = HeaderValue::try_from(element) {
+                append(headers, FORWARDED, elements, &element);
+            }
         }
     }
 }
@@ -72,21 +93,28 @@ fn last(headers: &HeaderMap, name: &HeaderName, count: usize) -> Vec<String> {
     elements[elements.len().saturating_sub(count)..].iter().map(ToString::to_string).collect()
 }
 
-fn append(headers: &mut HeaderMap, name: HeaderName, mut before: Vec<String>, element: &str) {
-    before.push(element.to_owned());
-    if let Ok(value) = HeaderValue::try_from(before.join(", ")) {
+fn append(headers: &mut HeaderMap, name: HeaderName, before: Vec<String>, element: &HeaderValue) {
+    if before.is_empty() {
+        headers.insert(name, element.clone());
+        return;
+    }
+    let mut list = before.join(", ").into_bytes();
+    list.extend_from_slice(b", ");
+    list.extend_from_slice(element.as_bytes());
+    if let Ok(value) = HeaderValue::from_bytes(&list) {
         headers.insert(name, value);
     }
 }
 
 /// One element of `Forwarded` (RFC 7239, 4).
-fn element(address: IpAddr, proto: &HeaderValue, host: Option<&HeaderValue>) -> String {
+fn element(address: IpAddr, proto: &str, host: Option<&HeaderValue>) -> String {
     let mut element = match address {
         IpAddr::V4(address) => format!("for={address}"),
         IpAddr::V6(address) => format!("for=\"[{address}]\""),
     };
+    let host = host.and_then(|value| value.to_str().ok());
     for (name, value) in [("host", host), ("proto", Some(proto))] {
-        if let Some(value) = value.and_then(|value| value.to_str().ok()) {
+        if let Some(value) = value {
             // A host may have a colon, which needs quotes. Quotes and backslashes are in none.
             let value: String = value.chars().filter(|c| !matches!(c, '"' | '\\')).collect();
             // Writing to a String cannot fail.
@@ -107,7 +135,7 @@ mod tests {
         for (name, value) in before {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        let client = Client { address: "192.0.2.9:5000".parse().unwrap(), is_tls: true };
+        let client = Client::new("192.0.2.9:5000".parse().unwrap(), true);
         let host = HeaderValue::from_static("shop.example:8443");
         Rules::new(rules).apply(&mut headers, &client, Some(&host));
         headers
@@ -150,9 +178,8 @@ mod tests {
 
     #[test]
     fn an_address_of_ipv6_is_quoted() {
-        let proto = HeaderValue::from_static("http");
         assert_eq!(
-            element("2001:db8::1".parse().unwrap(), &proto, None),
+            element("2001:db8::1".parse().unwrap(), "http", None),
             "for=\"[2001:db8::1]\";proto=\"http\""
         );
     }

@@ -39,7 +39,13 @@ pub(super) fn strip(headers: &mut HeaderMap) {
             }
         }
     }
-    for name in OF_ONE_HOP {
+    remove_any(headers, &OF_ONE_HOP);
+}
+
+/// Removes the headers with these names. Most messages have one of them or none, so this costs less
+/// than to look for each by its hash.
+pub(super) fn remove_any(headers: &mut HeaderMap, names: &[HeaderName]) {
+    while let Some(name) = headers.keys().find(|name| names.contains(name)).cloned() {
         headers.remove(name);
     }
 }

@@ -1,4 +1,4 @@
-//! Connections that became something else than HTTP, such as WebSockets.
+//! Connections that became something else than HTTP, such as `WebSockets`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::body::ResponseBody;
 use super::failure::problem;
 use super::{finish, headers, told};
+use crate::telemetry::Open;
 
 const BUFFER: usize = 16 << 10;
 
@@ -52,7 +53,7 @@ impl Tunnels {
     }
 
     /// The client's side, if a request asks for another protocol.
-    pub(super) fn asked_for(&self, head: &mut Parts) -> Option<OnUpgrade> {
+    pub(super) fn asked_for(head: &mut Parts) -> Option<OnUpgrade> {
         let asks = head.version == Version::HTTP_11
             && head.headers.contains_key(header::UPGRADE)
             && headers::connection_has(&head.headers, "upgrade");
@@ -81,6 +82,7 @@ impl Tunnels {
         let end = self.end.subscribe();
         let idle = self.idle;
         tokio::spawn(async move {
+            let _open = Open::tunnel();
             if let Ok((client, upstream)) = tokio::try_join!(client, upstream) {
                 carry(client, upstream, idle, end).await;
             }

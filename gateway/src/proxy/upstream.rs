@@ -2,7 +2,6 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -16,6 +15,7 @@ use tokio_rustls::rustls::ClientConfig;
 use super::body::{BodyError, Paced, RequestBody, ResponseBody};
 use super::failure::Failure;
 use crate::file::{Timeouts, UpstreamTable};
+use crate::workers;
 
 /// Shorter than servers keep an idle connection: gunicorn 2 s, uvicorn and Node.js 5 s. A request on
 /// a connection that the upstream is closing may be lost, and nobody knows whether it was read.
@@ -23,7 +23,8 @@ const IDLE: Duration = Duration::from_secs(1);
 
 /// A server that requests are sent to.
 pub(crate) struct Upstream {
-    client: Client<HttpsConnector<HttpConnector>, RequestBody>,
+    /// One for each worker, so that connections never wake another thread.
+    clients: Box<[Client<HttpsConnector<HttpConnector>, RequestBody>]>,
     scheme: Scheme,
     authority: Authority,
     host: Option<HeaderValue>,
@@ -45,7 +46,7 @@ impl Upstream {
     pub(crate) fn new(
         table: &UpstreamTable,
         timeouts: &Timeouts,
-        tls: Arc<ClientConfig>,
+        tls: ClientConfig,
     ) -> Result<Self, String> {
         let (scheme, authority) = parse(&table.url)?;
         let host = table
@@ -59,24 +60,25 @@ impl Upstream {
         let mut http = HttpConnector::new();
         http.set_connect_timeout(Some(timeouts.connect.0));
         http.set_nodelay(true);
-        http.set_keepalive(Some(Duration::from_secs(60)));
+        http.set_keepalive(Some(Duration::from_mins(1)));
         http.enforce_http(false);
-        let builder = HttpsConnectorBuilder::new().with_tls_config((*tls).clone()).https_or_http();
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
         let connector = if table.http2 {
             builder.enable_http2().wrap_connector(http)
         } else {
             builder.enable_http1().wrap_connector(http)
         };
-        let client = Client::builder(TokioExecutor::new())
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .pool_idle_timeout(table.idle.map_or(IDLE, |idle| idle.0))
             .http2_only(table.http2)
             .http2_adaptive_window(true)
-            .set_host(false)
-            .build(connector);
+            .set_host(false);
+        let clients = (0..workers::count()).map(|_| builder.build(connector.clone())).collect();
         Ok(Self {
-            client,
+            clients,
             scheme,
             authority,
             host,
@@ -112,7 +114,7 @@ impl Upstream {
     ) -> Result<Response<ResponseBody>, Failure> {
         let progress = request.body_mut().progress();
         let connection = (!self.is_http2).then(|| capture_connection(&mut request));
-        let sent = self.client.request(request);
+        let sent = self.clients[workers::number()].request(request);
         let response = match progress {
             None => match tokio::time::timeout(self.first_byte, sent).await {
                 Ok(response) => response,

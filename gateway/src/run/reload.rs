@@ -1,13 +1,14 @@
 //! Follows the file while the process runs.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::file::{File, Problem};
 use crate::gateway::Gateway;
 use crate::plan::{Kept, Plan};
+use crate::telemetry;
 
 /// How often the files are looked at. A file of Kubernetes changes by a link, which no watch on the
 /// file itself would see.
@@ -63,27 +64,24 @@ pub(super) async fn keep_up_to_date(
     // What the gateway follows, and what was last looked at.
     let (mut followed, mut looked_at) = (text.clone(), Ok(text));
     let Ok(mut hang_up) = signal(SignalKind::hangup()) else { return };
-    let mut seen = Seen::of(&gateway.plan().files);
     loop {
         let is_asked = tokio::select! {
             _ = hang_up.recv() => true,
             () = tokio::time::sleep(LOOK) => false,
         };
         let found = source.text();
-        let files = Seen::of(&gateway.plan().files);
-        if !is_asked && found == looked_at && files == seen {
+        if !is_asked && found == looked_at && !kept.beside.have_changed() {
             continue;
         }
         looked_at = found.clone();
-        seen = files;
         match follow(&source, found, &followed, &gateway, &mut kept).await {
             Ok(text) => {
                 followed = text;
-                seen = Seen::of(&gateway.plan().files);
+                metrics::counter!(telemetry::RELOADS).increment(1);
                 tracing::info!(file = source.name(), "the file was read again");
             }
             Err(why) => {
-                metrics::counter!("idempotency_gateway_reload_failures_total").increment(1);
+                metrics::counter!(telemetry::RELOAD_FAILURES).increment(1);
                 tracing::error!(%why, "the changed file is not used: the settings before it stay");
             }
         }
@@ -97,31 +95,19 @@ async fn follow(
     gateway: &Gateway,
     kept: &mut Kept,
 ) -> Result<String, String> {
+    // All of them are read again. Without a plan the text alone counts.
+    kept.beside.clear();
     let found = found?;
     let file = source.file(&found)?;
     if let Ok(old) = File::parse(before)
-        && (old.listen != file.listen || old.operators != file.operators || old.tls != file.tls)
+        && (old.listen != file.listen || old.operators != file.operators)
     {
         return Err(format!(
-            "{}: `listen`, `tls` and `operators` cannot change while the process runs: restart it",
+            "{}: `listen` and `operators` cannot change while the process runs: restart it",
             source.name()
         ));
     }
     let plan = source.plan(&found, kept).await?;
     gateway.follow(plan);
     Ok(found)
-}
-
-/// When files were last changed.
-#[derive(Debug, PartialEq, Eq)]
-struct Seen(Vec<Option<(SystemTime, u64)>>);
-
-impl Seen {
-    fn of(files: &[PathBuf]) -> Self {
-        let seen = |file: &PathBuf| {
-            let metadata = std::fs::metadata(file).ok()?;
-            Some((metadata.modified().ok()?, metadata.len()))
-        };
-        Self(files.iter().map(seen).collect())
-    }
 }

@@ -75,7 +75,8 @@ function showHistory(history) {
 }
 
 function entryOf(entry) {
-  const when = new Date(entry.at_unix_seconds * 1000);
+  // A time that is damaged may be later than any date.
+  const when = new Date(Math.min(entry.at_unix_seconds * 1000, Date.UTC(9999, 11, 31)));
   const was = `It was ${(STATES[entry.was] ?? entry.was).toLowerCase()}, attempt ${entry.attempt}.`;
   return element(
     "li",

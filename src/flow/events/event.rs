@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use http::StatusCode;
 
+use crate::flow::kind;
 use crate::record::key::{ScopeDigest, StorageKey};
 use crate::record::label::RecordLabel;
 use crate::record::outcome::NotRetained;
@@ -169,13 +170,23 @@ impl EventKind {
     }
 }
 
-/// One line for a log.
+/// One line for a log: the number, the event, the record, the attempt and what is known of it.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.number, self.kind.word(), self.key)?;
-        match self.attempt {
-            Some(attempt) => write!(f, " attempt {attempt}"),
-            None => Ok(()),
+        if let Some(attempt) = self.attempt {
+            write!(f, " attempt {attempt}")?;
+        }
+        match &self.kind {
+            EventKind::Completed { status, .. } | EventKind::Failed { status: Some(status) } => {
+                write!(f, ": {}", status.as_u16())
+            }
+            EventKind::WriteRetried(kind) => write!(f, ": {}", kind::word(*kind)),
+            EventKind::Rejected { code } => write!(f, ": {code}"),
+            EventKind::Changed { action, by, reason, .. } => {
+                write!(f, ": {} by {by}: {reason}", action.word())
+            }
+            _ => Ok(()),
         }
     }
 }

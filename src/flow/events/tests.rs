@@ -31,6 +31,53 @@ fn gated(events: &Events) -> (Arc<Semaphore>, mpsc::UnboundedReceiver<Notice>) {
 }
 
 #[test]
+fn a_line_of_the_log_says_who_changed_a_record_and_why() {
+    let event = |attempt, kind| Event {
+        number: 7,
+        at: std::time::UNIX_EPOCH,
+        key: StorageKey::from_bytes([7; 32]),
+        scope: None,
+        label: None,
+        attempt,
+        token: None,
+        kind,
+    };
+    let status = http::StatusCode::CREATED;
+    let changed = EventKind::Changed {
+        action: crate::store::operator::OperatorAction::Release,
+        by: "alice".into(),
+        reason: "not found at the provider".into(),
+        token: None,
+    };
+    for (attempt, kind, line) in [
+        (Some(2), EventKind::Renewed, "7 renewed 07070707 attempt 2"),
+        (
+            Some(1),
+            EventKind::Completed { status, not_retained: None },
+            "7 completed 07070707 attempt 1: 201",
+        ),
+        (Some(1), EventKind::Failed { status: None }, "7 failed 07070707 attempt 1"),
+        (
+            Some(1),
+            EventKind::WriteRetried(crate::store::StoreErrorKind::Timeout),
+            "7 write-retried 07070707 attempt 1: timeout",
+        ),
+        (
+            None,
+            EventKind::Rejected { code: "idempotency_key_in_flight" },
+            "7 rejected 07070707: idempotency_key_in_flight",
+        ),
+        (
+            Some(1),
+            changed,
+            "7 changed 07070707 attempt 1: release by alice: not found at the provider",
+        ),
+    ] {
+        assert_eq!(event(attempt, kind).to_string(), line);
+    }
+}
+
+#[test]
 fn without_a_subscriber_no_event_is_made() {
     Events::default().tell(|| unreachable!("it is told to nobody"));
 }

@@ -4,7 +4,8 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
 
 use super::{LiveLease, OwnedLease};
 use crate::flow::events::{NotStored, Origin};
@@ -26,8 +27,10 @@ const PERSISTENCE: Duration = Duration::from_mins(1);
 impl<St: Store> OwnedLease<St> {
     /// Writes the end of the attempt into its record.
     ///
-    /// If the store fails, the client does not wait. It gets its response, the key stays reserved,
-    /// and the layer retries the write as long as it can still apply.
+    /// If the store fails, the layer retries the write as long as it can still apply, and the key
+    /// stays reserved. The client gets its response as soon as the write succeeds, and after the
+    /// store timeout in any case. Until then nothing proves that its operation was done: if this
+    /// process ended, a retry would run in doubt or be rejected.
     #[expect(clippy::manual_async_fn, reason = "an async fn would store its arguments twice")]
     pub(in crate::flow) fn settle(
         self,
@@ -61,8 +64,19 @@ impl<St: Store> OwnedLease<St> {
                 }
                 WriteResult::Failed(kind) => {
                     shared.observer.write_retried(lease, kind);
+                    let patience = match end {
+                        SettleAs::Complete(..) if kind.is_outage() => {
+                            self.live.config.store_timeout
+                        }
+                        _ => Duration::ZERO,
+                    };
+                    let (ends, ended) = oneshot::channel();
                     let shared = Arc::clone(shared);
-                    shared.running.spawn(Box::pin(self.settle_later(end, kind)));
+                    shared.running.spawn(Box::pin(async move {
+                        self.settle_later(end, kind).await;
+                        drop::<oneshot::Sender<()>>(ends);
+                    }));
+                    let _ = Box::pin(timeout(patience, ended)).await;
                     SettleResult::Stored
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::InvalidText;
+use super::{InvalidResponse, InvalidText};
 use crate::store::StoreError;
 
 /// The error of an operator's request.
@@ -13,6 +13,8 @@ pub enum OperatorError {
     Store(StoreError),
     /// The name of the operator or the reason cannot be stored.
     Text(InvalidText),
+    /// Clients cannot get the response.
+    Response(InvalidResponse),
 }
 
 impl fmt::Display for OperatorError {
@@ -20,6 +22,7 @@ impl fmt::Display for OperatorError {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Text(error) => error.fmt(f),
+            Self::Response(error) => error.fmt(f),
         }
     }
 }
@@ -28,7 +31,7 @@ impl std::error::Error for OperatorError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Store(error) => error.source(),
-            Self::Text(_) => None,
+            Self::Text(_) | Self::Response(_) => None,
         }
     }
 }
@@ -42,5 +45,11 @@ impl From<StoreError> for OperatorError {
 impl From<InvalidText> for OperatorError {
     fn from(error: InvalidText) -> Self {
         Self::Text(error)
+    }
+}
+
+impl From<InvalidResponse> for OperatorError {
+    fn from(error: InvalidResponse) -> Self {
+        Self::Response(error)
     }
 }

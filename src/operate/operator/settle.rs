@@ -4,17 +4,19 @@ use std::fmt;
 
 use http::StatusCode;
 
+#[cfg(doc)]
+use super::InvalidResponse;
+use super::same::{id, is_settled_so};
 use super::text::checked;
 use super::{Operator, OperatorError, Read};
 use crate::flow::shared::within;
-use crate::record::digest::Framed;
 use crate::record::key::ScopeDigest;
 use crate::record::outcome::{NotRetained, Outcome, StoredBody};
 use crate::store::operator::{
     AuditEntry, Becomes, Cursor, Intervened, Intervention, ListFilter, ListRequest, OperatorAction,
     Progress, RecordInfo, RecordState,
 };
-use crate::store::{State, Store, StoreError, StoreErrorKind, Token};
+use crate::store::{State, Store, StoreError, StoreErrorKind};
 
 /// The most bytes of a reason.
 const REASON: usize = 1024;
@@ -125,13 +127,14 @@ impl<St: Store> Operator<St> {
     ///
     /// # Errors
     ///
-    /// As [`release`](Self::release).
+    /// As [`release`](Self::release), and if clients cannot get the response: [`InvalidResponse`].
     pub async fn settle(
         &self,
         seen: &RecordInfo,
         settle: Settle,
         reason: &str,
     ) -> Result<Settled, OperatorError> {
+        settle.checked()?;
         let bare = |status, reason| Outcome::new(status, StoredBody::NotRetained(reason));
         let (action, state) = match settle {
             Settle::Respond(outcome) => (OperatorAction::Respond, State::Success(outcome)),
@@ -199,7 +202,7 @@ impl<St: Store> Operator<St> {
         reason: &str,
     ) -> Result<Settled, OperatorError> {
         let reason = checked(reason, REASON)?;
-        if is_settled_so(seen, &becomes) {
+        if is_settled_so(seen, &becomes) && self.is_still(seen).await? {
             return Ok(Settled::AlreadyApplied);
         }
         if let Some(left) = self.leaves(seen, action).await? {
@@ -225,7 +228,15 @@ impl<St: Store> Operator<St> {
         })
     }
 
+    /// Whether the record still is what the operator saw. A settlement may have been erased.
+    async fn is_still(&self, seen: &RecordInfo) -> Result<bool, StoreError> {
+        let now = self.shared.store.show(&seen.key).await?.record;
+        Ok(now.is_some_and(|now| now.is_as_seen(seen) && now.state == seen.state))
+    }
+
     /// Why a record must not be changed in this way.
+    ///
+    /// Stores compare the status only, so the record itself says whether it has a response.
     async fn leaves(
         &self,
         seen: &RecordInfo,
@@ -236,16 +247,17 @@ impl<St: Store> Operator<St> {
             (RecordState::Success { .. }, OperatorAction::Release | OperatorAction::Fail) => {
                 Some(Settled::HasResponse)
             }
-            (
-                RecordState::Success { not_retained: None, .. },
-                OperatorAction::Respond | OperatorAction::Conclude,
-            ) => match self.read(seen).await? {
-                Read::Response { .. } => Some(Settled::HasResponse),
-                Read::Unreadable(kind) if !self.may_replace_unreadable => {
-                    Some(Settled::Unreadable(kind))
+            (RecordState::Success { .. }, OperatorAction::Respond | OperatorAction::Conclude) => {
+                match self.read(seen).await? {
+                    Read::Response { is_replayed: true, .. } => Some(Settled::HasResponse),
+                    Read::Unreadable { kind, is_replayed: true }
+                        if !self.may_replace_unreadable =>
+                    {
+                        Some(Settled::Unreadable(kind))
+                    }
+                    _ => None,
                 }
-                Read::Unreadable(_) | Read::AnotherRecord => None,
-            },
+            }
             _ => None,
         })
     }
@@ -261,35 +273,4 @@ impl<St: Store> Operator<St> {
             other => other,
         })
     }
-}
-
-/// Whether an operator has settled the operation without a response and with this status before. A
-/// reconciler may report twice, and read the record in between.
-fn is_settled_so(seen: &RecordInfo, becomes: &Becomes) -> bool {
-    let settled = Some(NotRetained::Settled);
-    match (seen.state, becomes.ended()) {
-        (RecordState::Success { status, not_retained, .. }, Some((_, Some(outcome), _))) => {
-            not_retained == settled
-                && outcome.body == StoredBody::NotRetained(NotRetained::Settled)
-                && outcome.status == status
-        }
-        _ => false,
-    }
-}
-
-/// The same change of the same record has the same id. The sender and the number of tries do not
-/// count.
-fn id(seen: &RecordInfo, action: OperatorAction, becomes: &Becomes) -> Token {
-    let mut framed = Framed::new("intervention 1");
-    framed.field(seen.key.as_bytes());
-    framed.field(seen.token.as_bytes());
-    framed.field(&seen.attempt.to_be_bytes());
-    framed.field(action.word().as_bytes());
-    if let Some((_, Some(outcome), _)) = becomes.ended() {
-        framed.field(&outcome.encode());
-    }
-    let digest = framed.finish(None);
-    let mut id = [0; 16];
-    id.copy_from_slice(&digest.as_bytes()[..16]);
-    Token::new(id)
 }

@@ -12,7 +12,7 @@ use crate::store::operator::{
     AuditEntry, Cursor, History, Intervened, Intervention, ListOrder, ListPage, ListRequest,
     RecordInfo, Shown, Stats, StatsPage,
 };
-use crate::store::{RecordStatus, StoreError, Token};
+use crate::store::{RecordStatus, StoreError, StoreErrorKind, Token};
 
 /// How many audit entries a store has. The oldest ones go first.
 const ENTRIES: usize = 100_000;
@@ -73,9 +73,13 @@ type Place = (Moment, StorageKey);
 
 impl Inner {
     /// Reads all records, one shard at a time, and returns those that come first behind the cursor.
-    pub(super) async fn list(&self, request: &ListRequest) -> ListPage {
+    ///
+    /// # Errors
+    ///
+    /// [`StoreErrorKind::Rejected`] if the cursor is not one of this store.
+    pub(super) async fn list(&self, request: &ListRequest) -> Result<ListPage, StoreError> {
         let limit = request.limit as usize;
-        let after = request.after.as_ref().and_then(place);
+        let after = request.after.as_ref().map(place).transpose()?;
         let is_newest_first = request.order == ListOrder::NewestFirst;
         let is_behind = |at: &Place| match &after {
             None => true,
@@ -109,7 +113,7 @@ impl Inner {
         if is_newest_first {
             records.reverse();
         }
-        ListPage::new(records, next)
+        Ok(ListPage::new(records, next))
     }
 
     pub(super) async fn stats(&self) -> StatsPage {
@@ -169,7 +173,11 @@ fn cursor((changed, key): &Place) -> Cursor {
     Cursor::new(format!("{}-{}", changed.number(), key.to_hex()))
 }
 
-fn place(cursor: &Cursor) -> Option<Place> {
-    let (changed, key) = cursor.as_str().split_once('-')?;
-    Some((Moment::numbered(changed.parse().ok()?), StorageKey::from_hex(key)?))
+fn place(cursor: &Cursor) -> Result<Place, StoreError> {
+    let place = cursor.as_str().split_once('-').and_then(|(changed, key)| {
+        Some((Moment::numbered(changed.parse().ok()?), StorageKey::from_hex(key)?))
+    });
+    place.ok_or_else(|| {
+        StoreError::new(StoreErrorKind::Rejected).detail("the cursor is not one of this store")
+    })
 }

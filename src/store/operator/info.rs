@@ -133,6 +133,11 @@ impl RecordState {
         Self::Success { status, not_retained, is_packed }
     }
 
+    /// Whether clients get the response.
+    pub(crate) fn is_replayed(self) -> bool {
+        matches!(self, Self::Success { not_retained: None, .. })
+    }
+
     /// The status in the words of the store.
     pub fn status(self) -> RecordStatus {
         match self {

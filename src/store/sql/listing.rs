@@ -31,6 +31,8 @@ pub(super) struct Dialect {
     pub(super) ago: fn(usize) -> String,
     /// The time in a cursor.
     pub(super) time: fn(usize) -> String,
+    /// Whether the store writes a time so. Another one would end the list, or begin it anew.
+    pub(super) is_time: fn(&str) -> bool,
 }
 
 /// A value, in the order of the parameters.
@@ -64,7 +66,7 @@ impl Listing {
             ListOrder::NewestFirst => (" DESC", "<"),
         };
         if let Some(after) = &request.after {
-            let (time, key) = place(after)?;
+            let (time, key) = place(after, dialect)?;
             let time = listing.value(dialect.time, ListValue::Time(time));
             let key = listing.value(dialect.bytes, ListValue::Bytes(key.as_bytes().to_vec()));
             listing.and(&format!("(updated_at, key) {behind} ({time}, {key})"));
@@ -185,11 +187,11 @@ fn cursor(time: &str, key: &StorageKey) -> Cursor {
     Cursor::new(format!("{}-{}", time.replace(' ', "T"), key.to_hex()))
 }
 
-fn place(cursor: &Cursor) -> Result<(String, StorageKey), StoreError> {
+fn place(cursor: &Cursor, dialect: &Dialect) -> Result<(String, StorageKey), StoreError> {
     let place = cursor.as_str().rsplit_once('-').and_then(|(time, key)| {
-        let is_time = |byte: u8| byte.is_ascii_digit() || b"-:.T".contains(&byte);
-        let is_valid = !time.is_empty() && time.bytes().all(is_time);
-        StorageKey::from_hex(key).filter(|_| is_valid).map(|key| (time.replace('T', " "), key))
+        let time = time.replace('T', " ");
+        let key = StorageKey::from_hex(key).filter(|_| (dialect.is_time)(&time))?;
+        Some((time, key))
     });
     place.ok_or_else(|| {
         StoreError::new(StoreErrorKind::Rejected).detail("the cursor is not one of this store")

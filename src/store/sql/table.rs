@@ -49,7 +49,7 @@ mod operator;
 
 pub use identifier::{Identifier, InvalidIdentifier};
 pub(super) use label::{LabelColumns, written};
-pub(super) use operator::{EntryRow, InfoRow, StatsRow};
+pub(super) use operator::{EntryRow, InfoRow, StatsRow, unreadable_entry};
 
 /// The columns of a row that describe a record.
 pub(super) struct Row {

@@ -234,3 +234,48 @@ async fn a_change_that_is_not_whole_is_rejected_and_changes_nothing() {
     let shown = site.found(&format!("records/{}", site.digits("order"))).await;
     assert_eq!((&shown["record"]["state"], &shown["history"]), (&json!("abandoned"), &json!([])));
 }
+
+#[tokio::test]
+async fn a_settlement_of_a_record_that_has_gone_is_not_said_to_be_done() {
+    let site = Site::new();
+    site.not_retained("large").await;
+    let before = site.record("large").await;
+    let erased = site.change("large", "erase", json!({})).await;
+    assert_eq!(erased.json()["result"], "applied");
+    let lease = site.in_flight("large").await;
+    // The page still shows the old record. The status is also that of a response without one.
+    for status in [200, 201] {
+        let body = change_of(&before, json!({ "done": { "status": status } }));
+        let path = format!("records/{}/settle", site.digits("large"));
+        site.post(&path, &body).await.is_problem(409, "admin_record_moved");
+    }
+    let _ = site.store.release(&lease).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_response_is_not_replaced_because_the_request_says_that_there_is_none() {
+    let site = Site::new();
+    site.succeeded("paid").await;
+    let mut record = site.record("paid").await;
+    record["state"] = "not-retained".into();
+    let path = format!("records/{}/settle", site.digits("paid"));
+    for how in [settled_response(), json!({ "done": { "status": 200 } })] {
+        let reply = site.post(&path, &change_of(&record, how)).await;
+        reply.is_problem(409, "admin_record_has_response");
+    }
+    assert_eq!(site.record("paid").await["token"], record["token"]);
+}
+
+#[tokio::test]
+async fn a_response_that_http_forbids_is_not_stored() {
+    let site = Site::new();
+    site.abandoned("cut-off").await;
+    for status in [204, 205, 304] {
+        let members = json!({ "response": { "status": status, "text": "with a body" } });
+        let reply = site.change("cut-off", "settle", members).await;
+        reply.is_problem(422, "admin_change_invalid");
+    }
+    assert_eq!(site.record("cut-off").await["state"], "abandoned");
+    let empty = site.change("cut-off", "settle", json!({ "response": { "status": 204 } })).await;
+    assert_eq!(empty.json()["result"], "applied");
+}

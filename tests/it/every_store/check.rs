@@ -26,7 +26,7 @@ async fn a_sound_store_passes_and_its_server_is_looked_at(kind: Kind) {
         ("operations", passed),
         ("server", passed.filter(|_| !is_memory)),
         ("clock", passed.filter(|_| !is_memory)),
-        // The server of these tests stores nothing on its disk.
+        // The servers of these tests do not wait for their disk.
         ("durability", durability(kind)),
         // Only Redis evicts records, and only it deletes the expired ones by itself.
         ("eviction", passed.filter(|_| matches!(kind, Kind::Redis))),
@@ -49,8 +49,8 @@ async fn a_sound_store_passes_and_its_server_is_looked_at(kind: Kind) {
 fn durability(kind: Kind) -> Option<CheckResult> {
     match kind {
         Kind::Memory => None,
-        Kind::Redis => Some(CheckResult::Open),
-        _ => Some(CheckResult::Passed),
+        Kind::Sqlite | Kind::SqliteInTransaction => Some(CheckResult::Passed),
+        _ => Some(CheckResult::Open),
     }
 }
 
@@ -181,6 +181,31 @@ async fn a_postgres_that_cannot_be_used_fails_the_check() {
     let checklist = layer.check().await.unwrap();
     assert_eq!(result(&checklist, "sweep"), CheckResult::Open, "{checklist}");
     assert_eq!(result(&checklist, "durability"), CheckResult::Open, "{checklist}");
+}
+
+#[tokio::test]
+async fn a_postgres_that_can_lose_commits_is_found() {
+    let server = PostgresServer::start_with(&["fsync=on"]);
+    server.store().migrate().await.unwrap();
+    let pg = Pg::on(server).await;
+    let check = async || {
+        let checklist = IdempotencyLayer::new(pg.server.store()).check().await.unwrap();
+        let item = checklist.iter().find(|item| item.name == "durability").cloned().unwrap();
+        (item.result, item.found)
+    };
+    assert_eq!(check().await, (CheckResult::Passed, "synchronous_commit is on".into()));
+    pg.ask("ALTER TABLE idempotency_records SET UNLOGGED").await;
+    let found = "synchronous_commit is on, the table is UNLOGGED";
+    assert_eq!(check().await, (CheckResult::Open, found.into()));
+    pg.ask("ALTER TABLE idempotency_records SET LOGGED").await;
+    pg.ask("ALTER SYSTEM SET full_page_writes = off").await;
+    pg.ask("SELECT pg_reload_conf()::text").await;
+    pg.until("SELECT 1::text WHERE current_setting('full_page_writes') = 'off'", 1).await;
+    let found = "synchronous_commit is on, full_page_writes is off";
+    assert_eq!(check().await, (CheckResult::Open, found.into()));
+
+    let checklist = Kind::Postgres.start().await.layer().await.check().await.unwrap().to_string();
+    assert!(checklist.contains("synchronous_commit is on, fsync is off"), "{checklist}");
 }
 
 #[tokio::test]

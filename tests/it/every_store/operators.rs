@@ -6,11 +6,12 @@ use std::time::Duration;
 use http::StatusCode;
 use tower_idempotency::operate::{Operator, Settle, Settled};
 use tower_idempotency::store::operator::{
-    ListFilter, ListOrder, ListRequest, OperatorAction, RecordInfo, RecordState, StateFilter, Stats,
+    Cursor, ListFilter, ListOrder, ListRequest, OperatorAction, RecordInfo, RecordState,
+    StateFilter, Stats,
 };
 use tower_idempotency::store::{
     DynStore, Lease, NotRetained, Outcome, RecordLabel, Reservation, ReserveRequest, Settlement,
-    State, StorageKey, Store, StoredBody,
+    State, StorageKey, Store, StoreErrorKind, StoredBody,
 };
 use tower_idempotency::{Fingerprint, IdempotencyKey, IdempotencyLayer, Scope};
 
@@ -400,7 +401,29 @@ async fn a_scope_is_erased_and_others_stay(kind: Kind) {
     assert_eq!(site.names(ListFilter::new(), &NAMES).await, NAMES, "records of other scopes stay");
 }
 
+/// A list that ended or began anew instead would hide records.
+async fn a_cursor_that_the_store_has_not_made_is_rejected(kind: Kind) {
+    let (_given, site) = Site::on(kind).await;
+    site.reserve(&site.request("running")).await;
+    let key = site.key("running").to_hex();
+    let mut cursors = vec![String::new(), "-".into(), "nonsense".into(), format!("x-{key}")];
+    match kind {
+        Kind::Sqlite => cursors.extend([format!("9-{key}"), format!("2026-11-28-{key}")]),
+        Kind::Postgres => cursors.push(format!("{}-{key}", i64::MAX)),
+        _ => {}
+    }
+    if !matches!(kind, Kind::Sqlite) {
+        cursors.push(format!("2026-11-28T14:21:03.123-{key}"));
+    }
+    for cursor in cursors {
+        let request = ListRequest::new(ListFilter::new()).after(Cursor::new(cursor.clone()));
+        let error = site.operator.list(&request).await.unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Rejected, "{cursor}: {error:?}");
+    }
+}
+
 over_every_store_that_leases! {
+    a_cursor_that_the_store_has_not_made_is_rejected
     each_state_is_found_by_its_filter
     a_label_a_scope_and_digits_find_their_records
     a_list_comes_in_pages_without_gaps

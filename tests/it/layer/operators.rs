@@ -217,3 +217,45 @@ async fn a_name_or_a_reason_that_cannot_be_shown_is_rejected() {
     assert!(matches!(error, OperatorError::Text(InvalidText::Empty)), "{error}");
     assert_eq!(only(&layer, StateFilter::Failed).await.token, record.token);
 }
+
+#[tokio::test]
+async fn an_operator_cannot_settle_with_what_is_not_a_final_response() {
+    let layer = layer();
+    let app = Router::new().route("/payments", post(|| async { StatusCode::BAD_GATEWAY }));
+    let app = app.layer(layer.clone());
+    assert_eq!(send(&app, "/payments", "order-1001").await.0, 502);
+    let record = only(&layer, StateFilter::Failed).await;
+    let operator = layer.operator("reconciler").unwrap();
+    let [low, high] = [101, 799].map(|status| StatusCode::from_u16(status).unwrap());
+    let with = |status| Outcome::new(status, paid().body);
+    for settle in [
+        Settle::Respond(with(low)),
+        Settle::Respond(with(high)),
+        Settle::Respond(with(StatusCode::NO_CONTENT)),
+        Settle::Conclude(low),
+        Settle::Fail(Some(high)),
+    ] {
+        let settled = operator.settle(&record, settle.clone(), "seen at the provider").await;
+        assert!(matches!(settled, Err(OperatorError::Response(_))), "{settle:?}: {settled:?}");
+    }
+    assert_eq!(send(&app, "/payments", "order-1001").await.0, 502);
+}
+
+#[tokio::test]
+async fn a_settlement_is_done_before_only_if_the_record_still_says_so() {
+    let layer = layer();
+    let app = Router::new().route("/payments", post(|| async { StatusCode::BAD_GATEWAY }));
+    let app = app.layer(layer.clone());
+    assert_eq!(send(&app, "/payments", "order-1001").await.0, 502);
+    let operator = layer.operator("reconciler").unwrap();
+    let failed = only(&layer, StateFilter::Failed).await;
+    let settle = async |seen: &RecordInfo| {
+        let settle = Settle::Conclude(StatusCode::CREATED);
+        operator.settle(seen, settle, "seen at the provider").await.unwrap()
+    };
+    assert!(matches!(settle(&failed).await, Settled::Applied));
+    let settled = only(&layer, StateFilter::NotRetained).await;
+    assert!(matches!(settle(&settled).await, Settled::AlreadyApplied));
+    assert!(operator.erase(&settled, "by order of the customer").await.unwrap().is_applied());
+    assert!(matches!(settle(&settled).await, Settled::Moved(None)));
+}

@@ -299,9 +299,12 @@ fn what_goes_wrong_with_the_store_is_counted() {
         let other = Server::start(counting(&effects).layer(other)).await;
 
         store.fault(Operation::Complete, Fault::Error(StoreErrorKind::Unavailable));
-        post("/").key("order-1001").send(&one).await;
-        store.heal();
-        assert!(post("/").key("order-1001").send(&other).await.is_replay());
+        let call = post("/").key("order-1001");
+        tokio::join!(call.send(&one), async {
+            store.called(Operation::Complete, 1).await;
+            store.heal();
+        });
+        assert!(call.send(&other).await.is_replay());
 
         store.fault(Operation::Reserve, Fault::Error(StoreErrorKind::Unavailable));
         post("/").key("order-1002").send(&one).await;

@@ -51,7 +51,7 @@ async fn list_takes_conditions() {
     let digest = site.operator.scope_digest(&Scope::new("alice")).to_hex().to_uppercase();
     assert_eq!(found(&format!("--scope-digest {digest} --limit 1")).await, ["cut-off"]);
 
-    for conditions in ["--scope bob", "--route POST", "--namespace orders", "--older-than 4m"] {
+    for conditions in ["--route POST", "--namespace orders", "--older-than 4m"] {
         let ran = run(&site, &format!("list {conditions}")).await;
         assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{conditions}");
         assert_eq!(ran.said, "error: no record was found\n");
@@ -134,6 +134,7 @@ async fn show_has_the_history_when_the_record_is_gone() {
     let at = json["history"][0]["at"].as_str().unwrap();
     let expected = serde_json::json!({
         "key": whole,
+        "downstream_key": null,
         "record": null,
         "unreadable": null,
         "history": [{
@@ -152,6 +153,34 @@ TIME                  BY     ACTION   WAS        ATTEMPT  REASON
 "
     );
     assert_eq!(run(&site, &format!("show {whole}")).await.out, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn show_has_the_key_that_another_system_got() {
+    let site = site().await;
+    let line = format!("show {} --downstream charge", site.digits("failed"));
+    let secret = |layer: IdempotencyLayer<DynStore>| layer.secret([7; 32]);
+    let operator = |layer: IdempotencyLayer<DynStore>| layer.operator("a reconciler").unwrap();
+    let layer = IdempotencyLayer::new(site.store.clone());
+    let plain = operator(layer.clone()).downstream_key(&site.key("failed"), "charge");
+    let keyed = operator(secret(layer)).downstream_key(&site.key("failed"), "charge");
+    assert_ne!(plain, keyed);
+
+    let shown = run(&site, &line).await.out;
+    assert!(shown.contains(&format!("\nCalled as  {plain}\nState      ")), "{shown}");
+    let shown = run_with(&site, &format!("{line} --json"), 80, None, secret).await;
+    assert_eq!(shown.json()[0]["downstream_key"], keyed.as_str());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_a_scope_that_finds_nothing_names_the_other_reasons() {
+    let site = site().await;
+    for condition in ["--scope bob", "--scope-digest 00000000000000000000000000000000"] {
+        let ran = run(&site, &format!("list {condition}")).await;
+        let expected = "error: no record was found; only records of a service that \
+                        labels its records have a scope, and --scope needs its secret\n";
+        assert_eq!((ran.code, ran.said.as_str()), (3, expected), "{condition}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,7 +233,7 @@ OPEN  store       in the memory of this process
                   them
                   -> use Redis, PostgreSQL or SQLite
 ok    operations  each one works, the slowest within 1 ms
-ok    operators   records can be listed
+ok    operators   records can be listed and changed
 ";
     let ran = run(&site, "doctor").await;
     assert_eq!(ran.out, expected);

@@ -73,9 +73,13 @@ async fn a_response_under_a_key_that_is_not_here_is_not_replaced_by_mistake() {
     let begin = "error: the record has an encrypted response, and this command has no key: ";
     assert!(ran.said.starts_with(begin), "{}", ran.said);
 
-    let ran =
-        asked(&site, &format!("settle {digits} --status 200 --reason r --response-is-lost"), "y")
-            .await;
+    let line = format!("settle {digits} --status 200 --reason r --response-is-lost");
+    let ran = asked(&site, &line, "y").await;
+    assert_eq!(ran.code, 2);
+    let begin = "error: the service encrypts responses, and this command has no key, so clients ";
+    assert!(ran.said.starts_with(begin), "{}", ran.said);
+
+    let ran = asked(&site, &format!("{line} --accept-plain"), "y").await;
     assert_eq!(ran.code, 0, "{}", ran.said);
     assert!(ran.said.contains("A response that the service can still read is lost.\n"));
     assert_eq!(site.stored("paid").await.status, StatusCode::OK);

@@ -45,6 +45,7 @@ impl Chunks {
         Ok(None)
     }
 
+    #[allow(clippy::match_same_arms, reason = "the arms are in the order of the grammar")]
     fn after(&self, byte: u8) -> Result<Self, Invalid> {
         let digit = char::from(byte).to_digit(16).map(u64::from);
         Ok(match (self, byte) {

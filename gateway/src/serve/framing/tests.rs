@@ -16,7 +16,7 @@ async fn read(sent: &[u8], piece: usize) -> Vec<u8> {
         }
     };
     let mut found = Vec::new();
-    let (_, count) = tokio::join!(sending, framed.read_to_end(&mut found));
+    let ((), count) = tokio::join!(sending, framed.read_to_end(&mut found));
     count.unwrap();
     found
 }

@@ -51,7 +51,10 @@ pub(super) fn await_the_end(store: &Inner, ask: &ReserveRequest) -> Reservation 
         match store.reserve(ask).unwrap() {
             Reservation::Found(Record { state: State::Pending { .. }, token, .. }) => {
                 let seen = PendingRef::new(ask.key, token);
-                if let Some((settled, _)) = store.wait(&seen, store.now()) {
+                // A lease that was given up before the wait has lapsed.
+                if let Some((settled, lapses)) = store.wait(&seen, store.now())
+                    && lapses > store.now()
+                {
                     block_on(settled);
                 }
             }

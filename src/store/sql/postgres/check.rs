@@ -1,5 +1,6 @@
 //! What an operator should know about a PostgreSQL server.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use ::sqlx::postgres::{PgConnectOptions, PgRow};
@@ -42,7 +43,6 @@ impl PostgresStore {
             .await
             .map_err(store_error)?;
         let now: i64 = row.try_get("now").map_err(store_error)?;
-        let commit: String = row.try_get("synchronous_commit").map_err(store_error)?;
         let is_left: bool = row.try_get("is_left").map_err(store_error)?;
         let is_encrypted: bool = row.try_get("is_encrypted").map_err(store_error)?;
         let is_local: bool = row.try_get("is_local").map_err(store_error)?;
@@ -54,9 +54,7 @@ impl PostgresStore {
         Ok(vec![
             server(&row).map_err(store_error)?,
             clock::compare(Duration::from_micros(now.unsigned_abs())),
-            DURABILITY
-                .remedy("set `synchronous_commit = on`")
-                .found(commit != "off", format!("synchronous_commit is {commit}")),
+            durability(&row).map_err(store_error)?,
             EVICTION.not_applicable(),
             swept(is_left),
             dead_clients(&row).map_err(store_error)?,
@@ -126,6 +124,28 @@ fn server(row: &PgRow) -> Result<CheckItem, ::sqlx::Error> {
     let is_standby: bool = row.try_get("is_standby")?;
     let role = if is_standby { "a standby" } else { "the primary" };
     Ok(SERVER.found(is_supported && !is_standby, format!("PostgreSQL {version}, {role}")))
+}
+
+/// A commit is on the disk when the server replies, if it is in the log and the log is written. A
+/// restart after a crash empties a table that is not in the log.
+fn durability(row: &PgRow) -> Result<CheckItem, ::sqlx::Error> {
+    let commit: &str = row.try_get("synchronous_commit")?;
+    let mut found = format!("synchronous_commit is {commit}");
+    let mut is_fine = commit != "off";
+    for setting in ["fsync", "full_page_writes"] {
+        if row.try_get::<&str, _>(setting)? == "off" {
+            is_fine = false;
+            let _ = write!(found, ", {setting} is off");
+        }
+    }
+    if row.try_get("is_unlogged")? {
+        is_fine = false;
+        found += ", the table is UNLOGGED";
+    }
+    let question = DURABILITY.remedy(
+        "set `synchronous_commit`, `fsync` and `full_page_writes` to `on`, and the table to LOGGED",
+    );
+    Ok(question.found(is_fine, found))
 }
 
 /// Either setting is enough, and neither is needed where no lock is held for long.

@@ -66,7 +66,7 @@ SELECT
   encode(scope, 'hex') AS scope,
   statement_timestamp() - created_at AS reserved_ago,
   statement_timestamp() - updated_at AS changed_ago,
-  expires_at - statement_timestamp() AS expires_in,
+  least(expires_at, timestamptz '9999-12-31') - statement_timestamp() AS expires_in,
   response_status,
   octet_length(response_body) AS response_bytes
 FROM {records} WHERE expires_at > statement_timestamp();

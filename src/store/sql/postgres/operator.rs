@@ -15,12 +15,16 @@ use crate::store::sql::listing::{Dialect, ListValue, Listing, page};
 use crate::store::sql::table::ResponseColumns;
 use crate::store::{StoreError, StoreErrorKind};
 
+/// In microseconds since 1970. The server has later times, and fewer than there are numbers.
+const LATEST: i64 = 9_000_000_000_000_000_000;
+
 const DIALECT: Dialect = Dialect {
     now: "statement_timestamp()",
     bytes: |number| format!("${number}::bytea"),
     text: |number| format!("${number}::text"),
     ago: |number| format!("statement_timestamp() - ${number}::bigint * interval '1 ms'"),
     time: |number| format!("timestamptz 'epoch' + ${number}::bigint * interval '1 us'"),
+    is_time: |time| time.parse().is_ok_and(|micros: i64| (0..LATEST).contains(&micros)),
 };
 
 impl PostgresStore {
@@ -38,7 +42,7 @@ impl PostgresStore {
         let history = self.read(&statements.history, &[Value::key(key)]).await?;
         Ok(Shown::new(
             record.first().map(row::info).transpose()?,
-            history.iter().map(row::entry).collect::<Result<_, _>>()?,
+            history.iter().filter_map(row::entry).collect(),
         ))
     }
 

@@ -8,7 +8,9 @@ use crate::record::frame::DecodeError;
 use crate::record::key::StorageKey;
 use crate::store::operator::{AuditEntry, RecordInfo, Stats};
 use crate::store::sql::listing::Listed;
-use crate::store::sql::table::{EntryRow, InfoRow, ResponseColumns, Row, StatsRow};
+use crate::store::sql::table::{
+    EntryRow, InfoRow, ResponseColumns, Row, StatsRow, unreadable_entry,
+};
 use crate::store::{Record, StoreError, StoreErrorKind, Token};
 
 /// Reads the record in a row.
@@ -75,12 +77,9 @@ fn info_columns(row: &PgRow) -> Result<InfoRow, Error> {
     })
 }
 
-/// Reads a row of `history.sql`.
-///
-/// # Errors
-///
-/// As [`record`].
-pub(super) fn entry(row: &PgRow) -> Result<AuditEntry, StoreError> {
+/// Reads a row of `history.sql`. An entry that cannot be read is left out, and logged, so that it
+/// does not hide the record.
+pub(super) fn entry(row: &PgRow) -> Option<AuditEntry> {
     let columns = || {
         Ok(EntryRow {
             id: bytes(row, "id")?.unwrap_or_default(),
@@ -92,7 +91,8 @@ pub(super) fn entry(row: &PgRow) -> Result<AuditEntry, StoreError> {
             attempt: row.try_get("attempt")?,
         })
     };
-    columns().map_err(store_error)?.entry().map_err(malformed)
+    let entry = columns().map_err(store_error).and_then(|row| row.entry().map_err(malformed));
+    entry.inspect_err(unreadable_entry).ok()
 }
 
 /// Adds a row of `stats.sql`.

@@ -22,6 +22,7 @@ const DIALECT: Dialect = Dialect {
     text: |number| format!("?{number}"),
     ago: |number| format!("datetime('now', 'subsec', ?{number})"),
     time: |number| format!("?{number}"),
+    is_time,
 };
 
 impl SqliteStore {
@@ -44,7 +45,7 @@ impl SqliteStore {
         let history = self.read_all(of_key(&self.statements.history, key)).await?;
         Ok(Shown::new(
             record.first().map(row::info).transpose()?,
-            history.iter().map(row::entry).collect::<Result<_, _>>()?,
+            history.iter().filter_map(row::entry).collect(),
         ))
     }
 
@@ -143,4 +144,14 @@ impl SqliteStore {
 
 fn of_key<'a>(statement: &SqlStr, key: &'a StorageKey) -> Statement<'a> {
     sqlx::query(statement.clone()).bind(&key.as_bytes()[..])
+}
+
+/// As `datetime('now', 'subsec')` writes it.
+fn is_time(text: &str) -> bool {
+    let form = b"0000-00-00 00:00:00.000";
+    let is_as = |(byte, form): (u8, &u8)| match form {
+        b'0' => byte.is_ascii_digit(),
+        _ => byte == *form,
+    };
+    text.len() == form.len() && text.bytes().zip(form).all(is_as)
 }

@@ -12,7 +12,9 @@ use crate::record::frame::DecodeError;
 use crate::record::key::StorageKey;
 use crate::store::operator::{AuditEntry, RecordInfo, Stats};
 use crate::store::sql::listing::Listed;
-use crate::store::sql::table::{EntryRow, InfoRow, ResponseColumns, Row, StatsRow};
+use crate::store::sql::table::{
+    EntryRow, InfoRow, ResponseColumns, Row, StatsRow, unreadable_entry,
+};
 use crate::store::{Lease, Record, StoreError, StoreErrorKind, millis};
 
 /// Reads a row of `find.sql`.
@@ -87,8 +89,9 @@ fn info_columns(row: &SqliteRow) -> Result<InfoRow, sqlx::Error> {
     })
 }
 
-/// Reads a row of `history.sql`.
-pub(super) fn entry(row: &SqliteRow) -> Result<AuditEntry, StoreError> {
+/// Reads a row of `history.sql`. An entry that cannot be read is left out, and logged, so that it
+/// does not hide the record.
+pub(super) fn entry(row: &SqliteRow) -> Option<AuditEntry> {
     let columns = || {
         Ok(EntryRow {
             id: row.try_get("id")?,
@@ -100,7 +103,8 @@ pub(super) fn entry(row: &SqliteRow) -> Result<AuditEntry, StoreError> {
             attempt: row.try_get("attempt")?,
         })
     };
-    columns().map_err(store_error)?.entry().map_err(malformed)
+    let entry = columns().map_err(store_error).and_then(|row| row.entry().map_err(malformed));
+    entry.inspect_err(unreadable_entry).ok()
 }
 
 /// Adds a row of `stats.sql`.

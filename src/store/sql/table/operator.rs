@@ -9,10 +9,11 @@ use crate::record::fingerprint::Fingerprint;
 use crate::record::frame::DecodeError;
 use crate::record::key::StorageKey;
 use crate::record::outcome::{Kind, NotRetained};
-use crate::store::Token;
+use crate::runtime::seldom::Seldom;
 use crate::store::operator::{
     AuditEntry, OperatorAction, RecordInfo, RecordState, StateStats, Stats,
 };
+use crate::store::{StoreError, Token};
 
 /// The columns of a row that describe a record without its response. Times are in microseconds.
 pub(in crate::store::sql) struct InfoRow {
@@ -105,6 +106,14 @@ impl EntryRow {
             was: self.was,
             attempt: number(self.attempt)?,
         })
+    }
+}
+
+/// Logs that an audit entry is left out.
+pub(in crate::store::sql) fn unreadable_entry(error: &StoreError) {
+    static UNREADABLE: Seldom = Seldom::new();
+    if UNREADABLE.is_due() {
+        tracing::error!(%error, "an audit entry is left out; another version may have written it");
     }
 }
 

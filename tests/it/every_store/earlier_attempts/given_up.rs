@@ -1,4 +1,4 @@
-//! An attempt that gives its lease up, because its response says that nobody knows how it ended.
+//! An attempt that gives its lease up, because its response says that its end is unknown.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -44,8 +44,8 @@ async fn start(kind: Kind) -> Stage {
 
 async fn is_abandoned(stage: &Stage) -> bool {
     let key = IdempotencyKey::parse(KEY.as_bytes()).unwrap();
-    let state = stage.state(&Scope::anonymous(), &key).await;
-    matches!(state, Some(State::Pending { abandoned: true }))
+    let found = stage.state(&Scope::anonymous(), &key).await;
+    matches!(found, Some(State::Pending { abandoned: true }))
 }
 
 async fn an_attempt_that_is_given_up_is_taken_over_at_once(kind: Kind) {

@@ -396,3 +396,43 @@ async fn a_server_that_takes_no_writes_shows_what_is_there() {
     assert!(change.seen.changed_ago.is_some());
     assert_eq!(store.intervene(&change).await.unwrap_err().kind(), StoreErrorKind::Unavailable);
 }
+
+/// A later version knows more actions, and a person may write to the table too.
+#[tokio::test]
+async fn an_audit_entry_that_cannot_be_read_does_not_hide_the_record() {
+    let server = PostgresServer::start_migrated();
+    let (pool, store) = (server.pool(), server.store());
+    failed(&store, "order").await;
+    let change = change(&store, "order", Becomes::Free).await;
+    let key = change.seen.key.to_hex();
+    for (id, action, attempt) in [("aa", "annotate", 1), ("bb", "release", -1)] {
+        run(
+            &pool,
+            &format!(
+                "INSERT INTO idempotency_records_audit (key, id, action, by, reason, was, attempt, expires_at)
+                 VALUES ('\\x{key}', decode(repeat('{id}', 16), 'hex'), '{action}', 'me', 'because', 'failed',
+                         {attempt}, 'infinity')"
+            ),
+        )
+        .await;
+    }
+    let shown = store.show(&change.seen.key).await.unwrap();
+    assert!(shown.record.is_some() && shown.history.is_empty(), "{shown:?}");
+    assert!(matches!(store.intervene(&change).await.unwrap(), Intervened::Applied));
+    let history = store.show(&change.seen.key).await.unwrap().history;
+    assert_eq!((history.len(), &*history[0].by), (1, "J\u{f6}rg"));
+}
+
+#[tokio::test]
+async fn a_record_that_a_person_lets_stay_for_ever_does_not_hide_the_others() {
+    let server = PostgresServer::start_migrated();
+    let (pool, store) = (server.pool(), server.store());
+    failed(&store, "order").await;
+    failed(&store, "other").await;
+    run(&pool, "UPDATE idempotency_records SET expires_at = 'infinity' WHERE key = (SELECT key FROM idempotency_records ORDER BY key LIMIT 1)").await;
+    let forever = "SELECT count(*) FROM idempotency_records WHERE expires_at = 'infinity'";
+    assert_eq!(number(&pool, forever).await, 1);
+    assert_eq!(list(&store, StateFilter::Failed).await.records.len(), 2);
+    let in_view = "SELECT count(expires_in) FROM idempotency_records_view";
+    assert_eq!(number(&pool, in_view).await, 2);
+}

@@ -169,3 +169,24 @@ async fn the_index_finds_each_state_that_an_operator_looks_for() {
     assert!(plan.join("\n").contains("USING INDEX idempotency_records_operators"), "{plan:?}");
     assert!(!plan.join("\n").contains("TEMP B-TREE"), "{plan:?}");
 }
+
+/// A later version knows more actions, and a person may write to the table too.
+#[tokio::test]
+async fn an_audit_entry_that_cannot_be_read_does_not_hide_the_record() {
+    let file = File::new();
+    let store = file.open().await;
+    failed(&store, "order").await;
+    let change = change(&store, "order", Becomes::Free).await;
+    let key = change.seen.key.to_hex();
+    file.run(&format!(
+        "INSERT INTO idempotency_records_audit (key, at, id, action, by, reason, was, attempt, expires_at)
+         VALUES (x'{key}', datetime('now', 'subsec'), randomblob(16), 'annotate', 'me', 'because', 'failed', 1,
+                 '9999-12-31 23:59:59.999')"
+    ))
+    .await;
+    let shown = store.show(&change.seen.key).await.unwrap();
+    assert!(shown.record.is_some() && shown.history.is_empty(), "{shown:?}");
+    assert!(matches!(store.intervene(&change).await.unwrap(), Intervened::Applied));
+    let history = store.show(&change.seen.key).await.unwrap().history;
+    assert_eq!((history.len(), &*history[0].by), (1, "J\u{f6}rg"));
+}
