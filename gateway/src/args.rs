@@ -15,4 +15,11 @@ pub(crate) struct Args {
     /// Only tells whether the file is right
     #[arg(long)]
     pub(crate) check: bool,
+
+    /// Only asks the gateway that runs with this file whether it is alive
+    ///
+    /// It sends `GET /healthz` to the listener of `operators`. An image without a shell and without
+    /// curl needs it.
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) healthcheck: bool,
 }

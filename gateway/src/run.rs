@@ -21,6 +21,7 @@ use crate::serve::accept;
 use crate::telemetry;
 use crate::workers::Workers;
 
+mod health;
 mod reload;
 
 use reload::Source;
@@ -31,6 +32,10 @@ use reload::Source;
 ///
 /// Why it cannot run, for a person.
 pub(crate) fn run(args: &Args) -> Result<(), String> {
+    if args.healthcheck {
+        let source = Source::new(&args.config);
+        return health::check(&source.file(&source.text()?)?);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

@@ -19,7 +19,8 @@ pub(crate) struct Route {
     pub(crate) profile: Profile,
     pub(crate) canonical_json: bool,
     pub(crate) ignore: Vec<At<String>>,
-    pub(crate) label_records: bool,
+    /// Absent: as the defaults say, and else `true`.
+    pub(crate) label_records: Option<bool>,
     pub(crate) upstream: Option<At<Upstream>>,
     pub(crate) store: Option<At<Secret>>,
     /// How often the gateway sends a guarded request again.
@@ -104,7 +105,7 @@ impl Route {
             profile: fields.or_default("profile")?,
             canonical_json: fields.or_default("canonical_json")?,
             ignore: fields.each("ignore")?,
-            label_records: fields.optional("label_records")?.is_none_or(|on| on.value),
+            label_records: fields.optional("label_records")?.map(|on| on.value),
             upstream: fields.optional("upstream")?,
             store: fields.optional("store")?,
             retries: fields.or_default("retries")?,

@@ -5,10 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use http::Method;
+use serde::de::DeserializeOwned;
 use tokio_rustls::rustls::ServerConfig;
 use tower::Layer;
 use tower_idempotency::store::DynStore;
-use tower_idempotency::{CanonicalBody, EncryptionKeys, IdempotencyLayer, JsonPointer};
+use tower_idempotency::{CanonicalBody, EncryptionKeys, IdempotencyLayer, JsonPointer, Settings};
 
 use super::{Guard, Kept, secrets};
 use crate::file::{At, File, Problem, Profile, Route, Upstream as UpstreamText};
@@ -87,7 +88,7 @@ impl<'a> Maker<'a> {
         table: &mut Table<Guard>,
         route: &Route,
     ) -> Result<(), Problem> {
-        let methods = methods(route)?;
+        let methods = methods(route, &self.file.defaults)?;
         let identity = self.identity(route)?;
         let paths = &route.paths.value.0;
         let figures = Figures::new(&paths[0]);
@@ -139,13 +140,14 @@ impl<'a> Maker<'a> {
         if route.canonical_json || !route.ignore.is_empty() {
             layer = layer.fingerprint(canonical(route)?);
         }
-        if route.label_records {
+        let labels = route.label_records.or_else(|| field(&self.file.defaults, "label_records"));
+        if labels.unwrap_or(true) {
             let name = name.to_owned();
             layer = layer.label_records_with(move |_| Some(name.clone()));
         }
         let namespace = [&route.settings, &self.file.defaults]
             .into_iter()
-            .find_map(namespace_of)
+            .find_map(|settings| field(settings, "namespace"))
             .unwrap_or_else(|| NAMESPACE.to_owned());
         self.made.namespaces.entry(namespace).or_insert_with(|| layer.clone());
         Ok(layer)
@@ -186,8 +188,14 @@ impl<'a> Maker<'a> {
     }
 }
 
-fn methods(route: &Route) -> Result<Vec<Method>, Problem> {
-    let Some(methods) = &route.methods else { return Ok(GUARDED.to_vec()) };
+fn methods(route: &Route, defaults: &Settings) -> Result<Vec<Method>, Problem> {
+    let Some(methods) = &route.methods else {
+        let names: Option<Vec<String>> = field(defaults, "methods");
+        // They were checked when they were read.
+        let methods =
+            names.map(|names| names.iter().filter_map(|name| name.parse().ok()).collect());
+        return Ok(methods.unwrap_or_else(|| GUARDED.to_vec()));
+    };
     if methods.value.is_empty() {
         return Err(methods.problem("a route has at least one method"));
     }
@@ -208,8 +216,40 @@ fn canonical(route: &Route) -> Result<CanonicalBody, Problem> {
     })
 }
 
-/// The namespace in settings, which show themselves only as text.
-fn namespace_of(settings: &tower_idempotency::Settings) -> Option<String> {
+/// A field of settings, which show themselves only as text.
+fn field<T: DeserializeOwned>(settings: &Settings, name: &str) -> Option<T> {
     let shown = serde_json::to_value(settings).ok()?;
-    Some(shown.get("namespace")?.as_str()?.to_owned())
+    serde_json::from_value(shown.get(name)?.clone()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn methods_of(defaults: &str, route: &str) -> Vec<Method> {
+        let text = format!(
+            "listen = \"127.0.0.1:0\"\nupstream = \"http://127.0.0.1:1\"\n[defaults]\n{defaults}\n\
+             [[route]]\npath = \"/\"\nscope = \"everyone\"\n{route}\n"
+        );
+        let file = File::parse(&text).unwrap();
+        methods(&file.routes[0], &file.defaults).unwrap()
+    }
+
+    #[test]
+    fn a_route_has_its_own_methods_or_those_of_the_defaults() {
+        assert_eq!(methods_of("", ""), GUARDED);
+        assert_eq!(methods_of("methods = [\"PUT\"]", ""), [Method::PUT]);
+        assert_eq!(methods_of("methods = [\"PUT\"]", "methods = [\"DELETE\"]"), [Method::DELETE]);
+    }
+
+    #[test]
+    fn a_field_of_settings_is_read() {
+        let settings: Settings =
+            toml::from_str("label_records = false\nnamespace = \"a\"").unwrap();
+        assert_eq!(field(&settings, "label_records"), Some(false));
+        assert_eq!(field(&settings, "namespace"), Some("a".to_owned()));
+        assert_eq!(field::<bool>(&settings, "require_key"), None);
+    }
 }

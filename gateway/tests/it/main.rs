@@ -4,4 +4,5 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value, unreachable_pub)]
 
 mod identity;
+mod quickstart;
 mod services;
