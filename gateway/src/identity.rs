@@ -10,6 +10,7 @@ use crate::file::{Everyone, File, Scope as Written};
 
 mod certificate;
 mod keys;
+mod signatures;
 mod token;
 
 pub(crate) use certificate::caller;

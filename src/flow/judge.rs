@@ -57,7 +57,8 @@ where
         let may_be_rejection = rejected.is_none() && may_be_rejection(head.status, &head.headers);
         let needed = may_be_rejection.then_some(LONGEST_PROBLEM);
         let limit = config.bytes_to_read(&protocol, by_head).max(needed);
-        let to_its_end = may_be_rejection || protocol.is_read_to_its_end();
+        let to_its_end =
+            may_be_rejection || protocol.is_read_to_its_end() || directive.is_read_to_its_end();
 
         let (whole, body) =
             response::capture(body, limit, to_its_end, config.capture_timeout).await;

@@ -38,6 +38,7 @@ pub struct ResponseDirective {
     level: Option<StoredResponse>,
     retention: Option<Duration>,
     abandoned_if_cut_off: bool,
+    read_to_its_end: bool,
 }
 
 impl ResponseDirective {
@@ -91,6 +92,19 @@ impl ResponseDirective {
         Self { abandoned_if_cut_off: true, ..self }
     }
 
+    /// Reads the body to its end although its length is unknown, so that it can be stored. By default
+    /// the client gets such a body as it comes, and a retry gets 409.
+    ///
+    /// Use it for a response whose length is unknown only because it came in chunks, as most
+    /// responses of Rails and Spring do. The limits are those of a body of known length:
+    /// [`max_response`](crate::IdempotencyLayer::max_response) and
+    /// [`capture_timeout`](crate::IdempotencyLayer::capture_timeout). The client waits for the first
+    /// byte until the end of the body, or one of these limits.
+    #[must_use]
+    pub fn read_to_its_end(self) -> Self {
+        Self { read_to_its_end: true, ..self }
+    }
+
     /// Sets how much of this response is stored. The default is the layer's
     /// [`stored_response`](crate::IdempotencyLayer::stored_response).
     ///
@@ -119,6 +133,10 @@ impl ResponseDirective {
 
     pub(crate) fn is_abandoned_if_cut_off(self) -> bool {
         self.abandoned_if_cut_off
+    }
+
+    pub(crate) fn is_read_to_its_end(self) -> bool {
+        self.read_to_its_end
     }
 
     pub(crate) fn level_override(self) -> Option<StoredResponse> {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tower_idempotency::Scope;
 
 use super::keys::{KeySet, Keys, Sources};
-use super::{Lack, framed, only};
+use super::{Lack, framed, only, signatures};
 use crate::file::{Header as Written, Jwt, OneOrMore};
 
 /// How much the clocks of an issuer and of the gateway may differ, in seconds.
@@ -113,6 +113,7 @@ impl Token {
 
 impl Rules {
     fn new(keys: Keys, own: Jwt, common: &Jwt) -> Self {
+        signatures::install();
         let mut validation =
             Validation { leeway: LEEWAY, validate_nbf: true, ..Validation::default() };
         let issuers = own.issuer.or_else(|| common.issuer.clone());

@@ -1,6 +1,6 @@
 //! What the upstream is told of its attempt, and what it says of its response.
 
-use http::header::{HeaderName, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Response};
 use tower_idempotency::{Attempt, PreviousAttempt, ResponseDirective};
 
@@ -62,7 +62,18 @@ pub(super) fn heed<B>(response: &mut Response<B>) {
         }
         None => ResponseDirective::new(),
     };
-    response.extensions_mut().insert(directive.abandoned_if_cut_off());
+    let directive = directive.abandoned_if_cut_off();
+    let is_endless = is_of_events(response.headers());
+    let directive = if is_endless { directive } else { directive.read_to_its_end() };
+    response.extensions_mut().insert(directive);
+}
+
+/// Whether the client waits for each part of the body. The parts of others are read first, because
+/// many servers send every response in chunks, and a retry must get it.
+fn is_of_events(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default();
+    media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
 /// Removes what is not for clients.

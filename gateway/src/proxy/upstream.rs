@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio_rustls::rustls::ClientConfig;
@@ -113,6 +113,7 @@ impl Upstream {
         mut request: Request<RequestBody>,
     ) -> Result<Response<ResponseBody>, Failure> {
         let progress = request.body_mut().progress();
+        let connection = (!self.is_http2).then(|| capture_connection(&mut request));
         let sent = self.clients[workers::number()].request(request);
         let response = match progress {
             None => match tokio::time::timeout(self.first_byte, sent).await {
@@ -126,6 +127,14 @@ impl Upstream {
         };
         match response {
             Ok(response) => {
+                // After an error, servers such as uvicorn close the connection and do not say so. The
+                // next request would be lost on it.
+                if response.status().is_server_error()
+                    && let Some(connection) = connection
+                    && let Some(connection) = &*connection.connection_metadata()
+                {
+                    connection.poison();
+                }
                 Ok(response.map(|body| ResponseBody::from(Paced::new(body, self.idle, None))))
             }
             Err(error) => Err(failure_of(error)),

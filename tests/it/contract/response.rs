@@ -7,7 +7,9 @@ use axum::middleware::from_fn;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use tower_idempotency::store::{DynStore, StoreErrorKind};
-use tower_idempotency::{InFlight, OnAbandoned, OnFailed, Rejection, StoredResponse};
+use tower_idempotency::{
+    InFlight, OnAbandoned, OnFailed, Rejection, ResponseDirective, StoredResponse,
+};
 
 use super::{CutOff, KEY, by_path, record_of, rejected, responding};
 use crate::support::{
@@ -275,6 +277,28 @@ async fn finished_but_the_response_was_not_stored_is_409_with_its_status_and_loc
         }
         assert_eq!(effects.count(), 1);
         assert_eq!(record_of(&guard, KEY).await.unwrap().status().to_string(), "success");
+    }
+}
+
+#[tokio::test]
+async fn a_response_of_unknown_length_is_replayed_if_it_is_read_to_its_end() {
+    let read = || {
+        let mut response = created().map(|_| Body::new(Frames::unknown(&[b"one", b"two"])));
+        response.extensions_mut().insert(ResponseDirective::new().read_to_its_end());
+        response
+    };
+    for (guard, is_stored) in [(layer().max_response(6), true), (layer().max_response(5), false)] {
+        let effects = Effects::new();
+        let server = Server::start(responding(&effects, read).layer(guard)).await;
+        let first = post("/").key(KEY).send(&server).await;
+        first.assert_first(201, "onetwo");
+        let retry = post("/").key(KEY).send(&server).await;
+        if is_stored {
+            retry.assert_replays(&first);
+        } else {
+            retry.assert_rejected(409, "idempotency_result_not_retained");
+        }
+        assert_eq!(effects.count(), 1);
     }
 }
 

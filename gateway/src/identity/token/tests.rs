@@ -18,6 +18,7 @@ struct Issuer(KeyPair);
 
 impl Issuer {
     fn new() -> Self {
+        signatures::install();
         Self(KeyPair::generate().unwrap())
     }
 
@@ -36,6 +37,7 @@ impl Issuer {
 }
 
 fn set(keys: &[Value]) -> Keys {
+    signatures::install();
     let text = json!({ "keys": keys }).to_string();
     Keys::File(Arc::new(KeySet::parse(text.as_bytes()).unwrap()))
 }
@@ -128,6 +130,7 @@ fn by_hand(header: &Value, claims: &Value, sign: impl FnOnce(&[u8]) -> String) -
 }
 
 fn with_secret(secret: &[u8]) -> impl FnOnce(&[u8]) -> String {
+    signatures::install();
     let key = EncodingKey::from_secret(secret).unwrap();
     move |message| jsonwebtoken::crypto::sign(message, &key, Algorithm::HS256).unwrap()
 }
