@@ -28,8 +28,6 @@ settings.configure(
             "OPTIONS": {"timeout": 20},
         }
     },
-    # As in each new project. It sends the length of a response, without which none is stored.
-    MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
     ROOT_URLCONF=__name__,
     SECRET_KEY=os.environ.get("SHOP_SECRET_KEY", "this demo signs nothing"),
 )
