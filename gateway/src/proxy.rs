@@ -31,8 +31,6 @@ pub(crate) use upstream::Upstream;
 
 use failure::Failure;
 
-const NAME: HeaderValue = HeaderValue::from_static("1.1 tower-idempotency-gateway");
-
 /// The time between two attempts to send a guarded request. It doubles with each.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -112,7 +110,7 @@ impl Inner {
 
     /// A request that is not guarded. It is sent once.
     async fn pass(&self, mut head: Parts, body: RequestBody) -> Response<ResponseBody> {
-        let Some(client) = self.tunnels.asked_for(&mut head) else {
+        let Some(client) = self.tunnels.asked_for(&mut head, &body) else {
             headers::strip(&mut head.headers);
             return finish(self.send(Request::from_parts(head, body)).await);
         };
@@ -158,6 +156,7 @@ impl Inner {
 
     /// Sets where the request goes. The client has no say in it.
     fn address(&self, head: &mut Parts) {
+        let via = via(head.version);
         let host = authority(head);
         head.extensions.remove::<hyper::ext::Protocol>();
         if let Some(client) = head.extensions.get::<Client>() {
@@ -169,18 +168,30 @@ impl Inner {
             head.headers.remove(HOST);
         } else {
             join_cookies(&mut head.headers);
-            if let Some(host) = self.upstream.host().cloned().or(host) {
+            // A client of HTTP/1.0 may have named no host, and HTTP/1.1 demands one.
+            let host = self.upstream.host().cloned().or(host).or_else(|| self.upstream.name());
+            if let Some(host) = host {
                 head.headers.insert(HOST, host);
             }
         }
         if !(is_http2 && headers::accepts_trailers(&head.headers)) {
             head.headers.remove(TE);
         }
-        head.headers.append(VIA, NAME);
+        headers::write_length(&mut head.headers);
+        head.headers.append(VIA, via);
         head.version = if is_http2 { Version::HTTP_2 } else { Version::HTTP_11 };
         let path = head.uri.path_and_query().cloned();
         head.uri = self.upstream.uri(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
     }
+}
+
+/// How the request came (RFC 9110, 7.6.3).
+fn via(version: Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
+        Version::HTTP_2 => "2 tower-idempotency-gateway",
+        Version::HTTP_10 => "1.0 tower-idempotency-gateway",
+        _ => "1.1 tower-idempotency-gateway",
+    })
 }
 
 /// The host that the client asked for: of the target in absolute form and in HTTP/2, or the header.
@@ -210,6 +221,7 @@ fn finish(sent: Result<Response<ResponseBody>, Failure>) -> Response<ResponseBod
     match sent {
         Ok(mut response) => {
             headers::strip(response.headers_mut());
+            headers::write_length(response.headers_mut());
             told::remove(response.headers_mut());
             response
         }

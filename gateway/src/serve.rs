@@ -26,7 +26,7 @@ use crate::workers::Workers;
 
 mod framing;
 
-use framing::{Framed, UpgradedFlag};
+use framing::{Framed, Most, Patience};
 
 /// How long to wait after an error of `accept`, which is mostly "too many open files".
 const PAUSE: Duration = Duration::from_millis(100);
@@ -55,13 +55,14 @@ pub(crate) async fn accept(listener: TcpListener, places: Arc<Semaphore>, worker
 pub(crate) struct Server {
     gateway: Gateway,
     server: Builder<TokioExecutor>,
+    most: Most,
     graceful: GracefulShutdown,
 }
 
 impl Server {
     pub(crate) fn new(gateway: Gateway) -> Self {
-        let server = builder(&gateway);
-        Self { gateway, server, graceful: GracefulShutdown::new() }
+        let (server, most) = builder(&gateway);
+        Self { gateway, server, most, graceful: GracefulShutdown::new() }
     }
 
     /// Serves a connection in a task of its own.
@@ -73,11 +74,11 @@ impl Server {
     ) {
         // Small writes, such as a response without a body, are not held back.
         let _ = stream.set_nodelay(true);
-        let (server, gateway) = (self.server.clone(), self.gateway.clone());
+        let (server, gateway, most) = (self.server.clone(), self.gateway.clone(), self.most);
         let watcher = self.graceful.watcher();
         tokio::spawn(async move {
             let _open = Open::connection();
-            converse(stream, address, &gateway, server, watcher).await;
+            converse(stream, address, &gateway, server, most, watcher).await;
             drop(place);
         });
     }
@@ -94,23 +95,26 @@ async fn converse(
     address: SocketAddr,
     gateway: &Gateway,
     server: Builder<TokioExecutor>,
+    most: Most,
     watcher: Watcher,
 ) {
-    let (tls, limit) = {
+    let (tls, patience) = {
         let plan = gateway.plan();
-        (plan.tls.clone(), plan.timeouts.head.0)
+        let patience = Patience { begin: plan.timeouts.head.0, idle: plan.timeouts.idle.0 };
+        (plan.tls.clone(), patience)
     };
     let Some(tls) = tls else {
         let peer = Peer { client: Client { address, is_tls: false }, certificate: None };
-        return framed(stream, peer, gateway, server, watcher).await;
+        return speak(Framed::new(stream, most, patience), peer, gateway, server, watcher).await;
     };
-    let stream = match tokio::time::timeout(limit, TlsAcceptor::from(tls).accept(stream)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            return tracing::debug!(%address, error = %chain(&error), "a TLS handshake failed");
-        }
-        Err(_) => return tracing::debug!(%address, "a TLS handshake took too long"),
-    };
+    let stream =
+        match tokio::time::timeout(patience.begin, TlsAcceptor::from(tls).accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                return tracing::debug!(%address, error = %chain(&error), "a TLS handshake failed");
+            }
+            Err(_) => return tracing::debug!(%address, "a TLS handshake took too long"),
+        };
     let (_, session) = stream.get_ref();
     let certificate = session.peer_certificates().and_then(<[_]>::first).and_then(caller);
     let is_http2 = session.alpn_protocol() == Some(H2);
@@ -118,29 +122,15 @@ async fn converse(
     if is_http2 {
         // A client that then speaks HTTP/1.1 would evade the check of its framing.
         let server = server.http2_only();
-        speak(stream, UpgradedFlag::default(), peer, gateway, server, watcher).await;
+        let io = Framed::of_http2(stream, most, patience);
+        speak(io, peer, gateway, server, watcher).await;
     } else {
-        framed(stream, peer, gateway, server, watcher).await;
+        speak(Framed::new(stream, most, patience), peer, gateway, server, watcher).await;
     }
 }
 
-async fn framed<I>(
-    io: I,
-    peer: Peer,
-    gateway: &Gateway,
-    server: Builder<TokioExecutor>,
-    watcher: Watcher,
-) where
-    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let io = Framed::new(io);
-    let upgraded = io.upgraded();
-    speak(io, upgraded, peer, gateway, server, watcher).await;
-}
-
 async fn speak<I>(
-    io: I,
-    upgraded: UpgradedFlag,
+    io: Framed<I>,
     peer: Peer,
     gateway: &Gateway,
     server: Builder<TokioExecutor>,
@@ -149,6 +139,7 @@ async fn speak<I>(
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let address = peer.client.address;
+    let upgraded = io.upgraded();
     let (gateway, peer) = (gateway.clone(), Arc::new(peer));
     let service = service_fn(move |request| {
         let (gateway, peer, upgraded) = (gateway.clone(), Arc::clone(&peer), upgraded.clone());
@@ -166,16 +157,18 @@ async fn speak<I>(
     }
 }
 
-fn builder(gateway: &Gateway) -> Builder<TokioExecutor> {
+/// How connections are served, and the largest head that is taken.
+fn builder(gateway: &Gateway) -> (Builder<TokioExecutor>, Most) {
     let plan = gateway.plan();
     let Limits { head, headers, streams, .. } = plan.limits;
+    let most = Most { bytes: head.0.max(8 << 10), headers };
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(plan.timeouts.head.0)
         .max_headers(headers)
-        .max_buf_size(head.0.max(8 << 10));
+        .max_buf_size(most.bytes);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -184,7 +177,7 @@ fn builder(gateway: &Gateway) -> Builder<TokioExecutor> {
         .adaptive_window(true)
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(20));
-    builder
+    (builder, most)
 }
 
 /// Whether the next connection may be better.

@@ -11,8 +11,6 @@ use crate::file::Forwarded;
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// The other end of the connection that a request came on.
@@ -48,7 +46,11 @@ impl Rules {
         headers.remove(FOR);
         headers.remove(FORWARDED);
         if trusted_hops == 0 {
-            for name in [PROTO, HOST, PORT, PREFIX, REAL_IP] {
+            headers.remove(REAL_IP);
+            // Frameworks know more of them, such as `X-Forwarded-Ssl` and `X-Forwarded-Scheme`.
+            let is_said = |name: &&HeaderName| name.as_str().starts_with("x-forwarded-");
+            let said: Vec<_> = headers.keys().filter(is_said).cloned().collect();
+            for name in said {
                 headers.remove(name);
             }
         }
@@ -121,12 +123,14 @@ mod tests {
                 ("x-forwarded-for", "203.0.113.1"),
                 ("x-forwarded-proto", "ftp"),
                 ("x-real-ip", "203.0.113.1"),
+                ("x-forwarded-ssl", "on"),
                 ("forwarded", "for=203.0.113.1"),
             ],
         );
         assert_eq!(headers["x-forwarded-for"], "192.0.2.9");
         assert_eq!(headers["x-forwarded-proto"], "https");
         assert_eq!(headers["x-forwarded-host"], "shop.example:8443");
+        assert!(!headers.contains_key("x-forwarded-ssl"));
         assert!(!headers.contains_key("x-real-ip") && !headers.contains_key("forwarded"));
     }
 

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Response, StatusCode, Version, header};
+use http::{Response, StatusCode, Version};
+use http_body::Body;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::body::ResponseBody;
+use super::body::{RequestBody, ResponseBody};
 use super::failure::problem;
 use super::{finish, headers, told};
 use crate::telemetry::Open;
@@ -53,11 +54,11 @@ impl Tunnels {
     }
 
     /// The client's side, if a request asks for another protocol.
-    pub(super) fn asked_for(&self, head: &mut Parts) -> Option<OnUpgrade> {
+    pub(super) fn asked_for(&self, head: &mut Parts, body: &RequestBody) -> Option<OnUpgrade> {
+        // A request with a body cannot be upgraded before its end.
         let asks = head.version == Version::HTTP_11
-            && head.headers.contains_key(header::UPGRADE)
-            && headers::connection_has(&head.headers, "upgrade");
-        // Without a body: a request with a body cannot be upgraded before its end.
+            && headers::asks_for_a_tunnel(&head.headers)
+            && body.is_end_stream();
         if asks { head.extensions.remove() } else { None }
     }
 

@@ -5,8 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, Uri};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error as ClientError};
@@ -98,6 +99,11 @@ impl Upstream {
         self.host.as_ref()
     }
 
+    /// Its own name as a `Host`.
+    pub(super) fn name(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(self.authority.as_str()).ok()
+    }
+
     pub(super) fn uri(&self, path: PathAndQuery) -> Uri {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(self.scheme.clone());
@@ -114,6 +120,7 @@ impl Upstream {
         mut request: Request<RequestBody>,
     ) -> Result<Response<ResponseBody>, Failure> {
         let progress = request.body_mut().progress();
+        let asks_for_a_tunnel = request.headers().contains_key(UPGRADE);
         let sent = self.clients[workers::number()].request(request);
         let response = match progress {
             None => match tokio::time::timeout(self.first_byte, sent).await {
@@ -126,12 +133,37 @@ impl Upstream {
             },
         };
         match response {
-            Ok(response) => {
-                Ok(response.map(|body| ResponseBody::from(Paced::new(body, self.idle, None))))
-            }
+            Ok(response) => match flaw(&response, asks_for_a_tunnel) {
+                Some(flaw) => Err(Failure::NoResponse(flaw.into())),
+                None => {
+                    Ok(response.map(|body| ResponseBody::from(Paced::new(body, self.idle, None))))
+                }
+            },
             Err(error) => Err(failure_of(error)),
         }
     }
+}
+
+/// Why a response is none. With two lengths, two clients would take it for different ones (RFC 9112,
+/// 6.3), and a client must not be told of another protocol that it did not ask for.
+fn flaw<B>(response: &Response<B>, asks_for_a_tunnel: bool) -> Option<&'static str> {
+    let headers = response.headers();
+    let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(encoding) = encodings.next() {
+        let is_chunked = encoding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        if headers.contains_key(CONTENT_LENGTH) {
+            return Some("the response has a Content-Length and a Transfer-Encoding");
+        }
+        if !is_chunked || encodings.next().is_some() || response.version() != Version::HTTP_11 {
+            return Some("the Transfer-Encoding of the response is not chunked alone");
+        }
+    }
+    let is_number = |length: &HeaderValue| length.as_bytes().iter().all(u8::is_ascii_digit);
+    if !headers.get_all(CONTENT_LENGTH).iter().all(is_number) {
+        return Some("the Content-Length of the response is not a number");
+    }
+    let is_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    (is_switched && !asks_for_a_tunnel).then_some("the upstream changes the protocol unasked")
 }
 
 fn failure_of(error: ClientError) -> Failure {
