@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use http::header::{EXPECT, HOST, HeaderValue, RETRY_AFTER};
+use http::header::{HOST, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, Version};
@@ -93,8 +93,6 @@ impl Plan {
             Ok(host) => host,
             Err(rejection) => return (&self.pass_figures, rejection.map(Either::Right)),
         };
-        // The server sends 100 when the body is first read, and the upstream is not asked.
-        head.headers.remove(EXPECT);
         head.extensions.insert(peer.client.clone());
         let idle = self.timeouts.idle.0;
         let Some(guard) = self.table.find(&head, host.as_deref()) else {

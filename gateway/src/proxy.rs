@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{COOKIE, HOST, HeaderValue, TE, VIA};
+use http::header::{COOKIE, EXPECT, HOST, HeaderValue, TE, VIA};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Request, Response, Version};
@@ -163,6 +163,9 @@ impl Inner {
             self.forwarded.apply(&mut head.headers, client, host.as_ref());
         }
         headers::remove_reserved(&mut head.headers);
+        // The server sends 100 when the body is first read, and the upstream is not asked. The layer
+        // has to see it: it reads no body that nobody wants.
+        head.headers.remove(EXPECT);
         let is_http2 = self.upstream.is_http2();
         if is_http2 {
             head.headers.remove(HOST);

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
@@ -29,7 +29,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long a client may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
-    /// Until it is certain which protocol it speaks. After that hyper has a limit of its own.
+    /// Until hyper knows which protocol it speaks. After that hyper has a limit of its own.
     pub(super) begin: Duration,
     /// Without reading anything of a response.
     pub(super) idle: Duration,
@@ -41,7 +41,7 @@ pub(super) struct Framed<T> {
     io: T,
     messages: Messages,
     idle: Duration,
-    /// Until the protocol is certain.
+    /// Until hyper knows the protocol.
     begin: Option<Pin<Box<Sleep>>>,
     /// How many bytes of an HTTP/2 connection's beginning were read.
     begun: usize,
@@ -97,8 +97,11 @@ impl<T> Framed<T> {
         self.upgraded.clone()
     }
 
-    /// Notes what was read until the protocol is certain.
-    fn begins_with(&mut self, read: &[u8]) {
+    /// Notes what hyper is given. It does not see a head that is held back.
+    fn gives(&mut self, read: &[u8]) {
+        if self.begin.is_none() {
+            return;
+        }
         let expected = &PREFACE[self.begun..];
         let is_certain = read.len() >= expected.len() || !expected.starts_with(read);
         self.begun += read.len();
@@ -139,8 +142,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Framed<T> {
         loop {
             if !this.ready.is_empty() {
                 let count = this.ready.len().min(buf.remaining());
-                buf.put_slice(&this.ready[..count]);
-                this.ready.advance(count);
+                let given = this.ready.split_to(count);
+                buf.put_slice(&given);
+                this.gives(&given);
                 return Poll::Ready(Ok(()));
             }
             let before = buf.filled().len();
@@ -151,9 +155,6 @@ impl<T: AsyncRead + Unpin> AsyncRead for Framed<T> {
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, late)));
                 }
                 return Poll::Pending;
-            }
-            if this.begin.is_some() {
-                this.begins_with(&buf.filled()[before..]);
             }
             let read = &mut buf.filled_mut()[before..];
             if read.is_empty() {
@@ -172,6 +173,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Framed<T> {
                 this.held.extend_from_slice(&read[count..]);
                 buf.set_filled(before + count);
                 if count > 0 {
+                    this.gives(&buf.filled()[before..]);
                     return Poll::Ready(Ok(()));
                 }
             } else {

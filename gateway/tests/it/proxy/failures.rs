@@ -10,8 +10,10 @@ use super::gateway::{Gateway, file};
 use super::raw::{Head, Message, Raw};
 use super::upstream::{Upstream, ok};
 
-const ROUTE: &str = "[[route]]\npath = \"/payments\"\nscope = \"everyone\"\non_abandoned = \"rerun\"\n";
-const TIMEOUTS: &str = "timeouts = { first_byte = \"400ms\", idle = \"400ms\", connect = \"1s\" }\n";
+const ROUTE: &str =
+    "[[route]]\npath = \"/payments\"\nscope = \"everyone\"\non_abandoned = \"rerun\"\n";
+const TIMEOUTS: &str =
+    "timeouts = { first_byte = \"400ms\", idle = \"400ms\", connect = \"1s\" }\n";
 
 async fn start(upstream: SocketAddr, retries: usize) -> Gateway {
     let route = format!("{ROUTE}retries = {retries}\n");
@@ -19,7 +21,9 @@ async fn start(upstream: SocketAddr, retries: usize) -> Gateway {
 }
 
 fn payment(target: &str) -> String {
-    format!("POST {target} HTTP/1.1\r\nHost: a\r\nIdempotency-Key: k\r\nContent-Length: 5\r\n\r\nhello")
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: a\r\nIdempotency-Key: k\r\nContent-Length: 5\r\n\r\nhello"
+    )
 }
 
 /// A response, unless the connection ends before its end.
@@ -146,7 +150,10 @@ async fn a_request_that_was_never_sent_did_not_happen() {
         let gateway = Gateway::start(&file(&format!("{upstream:?}"), TIMEOUTS, ROUTE)).await;
         for target in ["/unguarded", "/payments"] {
             let response = attempt(&gateway, target).await.unwrap();
-            assert_eq!((response.status(), response.code()), (502, "upstream_unreachable".to_owned()));
+            assert_eq!(
+                (response.status(), response.code()),
+                (502, "upstream_unreachable".to_owned())
+            );
             assert!(response.head.has("retry-after"));
         }
         if upstream.starts_with("https") {
@@ -282,7 +289,13 @@ async fn a_kept_connection_that_the_upstream_closes_just_then_loses_no_effect_si
             502 => assert!(count <= 1, "{key}"),
             status => panic!("{status} {response:?}"),
         }
-        let code = if response.status() == 200 { "paid" } else if response.code() == "upstream_unreachable" { "unsent" } else { "in doubt" };
+        let code = if response.status() == 200 {
+            "paid"
+        } else if response.code() == "upstream_unreachable" {
+            "unsent"
+        } else {
+            "in doubt"
+        };
         *found.entry((response.status(), code)).or_default() += 1;
     }
     println!("2,000 requests, three of four responses followed by a close: {found:?}");

@@ -124,7 +124,11 @@ fn request(text: &str, key: &str) -> Request<String> {
 async fn send(client: &mut Client, text: &str, key: &str) -> Result<Response<String>, Status> {
     client.ready().await.map_err(StdError::from).unwrap();
     let path = PathAndQuery::from_static("/bank.Transfers/Send");
-    in_time("a call", client.unary(request(text, key), path, ProstCodec::<String, String>::default())).await
+    in_time(
+        "a call",
+        client.unary(request(text, key), path, ProstCodec::<String, String>::default()),
+    )
+    .await
 }
 
 #[tokio::test]

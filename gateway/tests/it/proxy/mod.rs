@@ -4,6 +4,11 @@ mod gateway;
 mod raw;
 mod upstream;
 
+mod failures;
 mod framing;
+mod grpc;
 mod headers;
 mod messages;
+mod reloads;
+mod streams;
+mod upgrades;

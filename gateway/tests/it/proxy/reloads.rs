@@ -43,7 +43,9 @@ async fn reload(times: usize) {
         .collect();
     for number in 1..=times {
         let (text, told, count) = match number % 2 {
-            0 => (with(&format!("limits = {{ headers = {} }}", 50 + number % 40)), GOOD, number / 2),
+            0 => {
+                (with(&format!("limits = {{ headers = {} }}", 50 + number % 40)), GOOD, number / 2)
+            }
             _ => (with("limits = { headers = \"many\" }"), BAD, number.div_ceil(2)),
         };
         gateway.write(&text);
@@ -76,8 +78,13 @@ async fn a_thousand_reloads_under_load_drop_no_request() {
 
 #[tokio::test]
 async fn a_file_that_cannot_be_followed_leaves_the_old_one() {
-    let (old, new) = (Upstream::responding(|_| super::upstream::ok("old")).await, Upstream::responding(|_| super::upstream::ok("new")).await);
-    let with = |upstream: &Upstream, top: &str| file(&format!("\"http://{}\"", upstream.address), top, PAYMENTS);
+    let (old, new) = (
+        Upstream::responding(|_| super::upstream::ok("old")).await,
+        Upstream::responding(|_| super::upstream::ok("new")).await,
+    );
+    let with = |upstream: &Upstream, top: &str| {
+        file(&format!("\"http://{}\"", upstream.address), top, PAYMENTS)
+    };
     let gateway = Gateway::start(&with(&old, "")).await;
     let get = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
     let wrong = [

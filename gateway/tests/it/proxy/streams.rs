@@ -14,12 +14,17 @@ async fn serve(pieces: usize) -> Upstream {
         while let Some(head) = raw.head().await {
             let piece = vec![b'a'; PIECE];
             if head.first.starts_with("GET") {
-                raw.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", pieces * PIECE)).await;
+                raw.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", pieces * PIECE))
+                    .await;
                 for _ in 0..pieces {
                     raw.send(&piece).await;
                 }
             } else {
-                let count = if head.has("content-length") { skip(&mut raw, pieces).await } else { chunks(&mut raw).await };
+                let count = if head.has("content-length") {
+                    skip(&mut raw, pieces).await
+                } else {
+                    chunks(&mut raw).await
+                };
                 raw.send(super::upstream::ok(&count.to_string())).await;
             }
         }
@@ -52,7 +57,9 @@ async fn stream(pieces: usize) -> usize {
     let upstream = serve(pieces).await;
     let gateway = Gateway::with(upstream.address, "", PAYMENTS).await;
     let mut client = gateway.connect().await;
-    client.send("POST /warm HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").await;
+    client
+        .send("POST /warm HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+        .await;
     assert_eq!(client.response().await.text(), "0");
     let idle = gateway.memory("VmRSS");
     client.send("GET /a HTTP/1.1\r\nHost: a\r\n\r\n").await;
@@ -61,7 +68,9 @@ async fn stream(pieces: usize) -> usize {
     assert_eq!(skip(&mut client, pieces).await, pieces * PIECE);
 
     let piece = vec![b'a'; PIECE];
-    client.send(format!("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", pieces * PIECE)).await;
+    client
+        .send(format!("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", pieces * PIECE))
+        .await;
     for _ in 0..pieces {
         client.send(&piece).await;
     }

@@ -27,7 +27,8 @@ async fn echo() -> SocketAddr {
                     let told = message.to_text().ok().and_then(|text| text.strip_prefix("close "));
                     if let Some(code) = told {
                         let code = CloseCode::from(code.parse::<u16>().unwrap());
-                        let _ = socket.close(Some(CloseFrame { code, reason: "told".into() })).await;
+                        let _ =
+                            socket.close(Some(CloseFrame { code, reason: "told".into() })).await;
                     } else if message.is_text() || message.is_binary() {
                         socket.send(message).await.unwrap();
                     }
@@ -117,7 +118,10 @@ async fn tunnel(gateway: &Gateway, early: &str) -> Raw {
     let mut client = gateway.connect().await;
     client.send(format!("GET /a HTTP/1.1\r\n{UPGRADE}\r\n{early}")).await;
     let head = client.head().await.unwrap();
-    assert_eq!((head.status(), head.get("upgrade"), head.get("x-a")), (101, Some("echo"), Some("1")));
+    assert_eq!(
+        (head.status(), head.get("upgrade"), head.get("x-a")),
+        (101, Some("echo"), Some("1"))
+    );
     assert_eq!(head.get("connection"), Some("upgrade"));
     assert_eq!(client.bytes(6).await, b"first ");
     client
@@ -185,8 +189,11 @@ async fn no_upgrade_evades_a_guard() {
         assert_eq!((response.status(), response.text()), (200, "plain".to_owned()), "{protocol}");
     }
     // These do not ask in the way that counts.
-    for lines in ["Upgrade: echo\r\n", "Connection: Upgrade\r\n", "Upgrade: \r\nConnection: Upgrade\r\n"] {
-        let response = gateway.connect().await.ask(format!("GET /a HTTP/1.1\r\nHost: a\r\n{lines}\r\n")).await;
+    for lines in
+        ["Upgrade: echo\r\n", "Connection: Upgrade\r\n", "Upgrade: \r\nConnection: Upgrade\r\n"]
+    {
+        let response =
+            gateway.connect().await.ask(format!("GET /a HTTP/1.1\r\nHost: a\r\n{lines}\r\n")).await;
         assert_eq!(response.text(), "plain", "{lines}");
     }
     let old = format!("GET /a HTTP/1.0\r\n{UPGRADE}\r\n");
@@ -218,7 +225,8 @@ async fn a_drain_waits_for_tunnels_and_then_cuts_them_off() {
         let mut gateway = Gateway::with(upstream.address, &top, PAYMENTS).await;
         let mut client = tunnel(&gateway, "").await;
         gateway.signal("TERM");
-        until("it takes no connection", || std::net::TcpStream::connect(gateway.address).is_err()).await;
+        until("it takes no connection", || std::net::TcpStream::connect(gateway.address).is_err())
+            .await;
         if is_patient {
             client.send("still").await;
             assert_eq!(client.bytes(5).await, b"still");
