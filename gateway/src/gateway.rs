@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use http::header::{HOST, HeaderValue, RETRY_AFTER};
+use http::header::{HOST, HeaderValue, RETRY_AFTER, UPGRADE};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, Version};
@@ -18,7 +18,7 @@ use tracing::Level;
 use crate::identity::{Caller, Lack};
 use crate::plan::{Guard, Plan};
 use crate::proxy::body::Paced;
-use crate::proxy::{Client, RequestBody, ResponseBody, problem};
+use crate::proxy::{Client, Place, RequestBody, ResponseBody, problem};
 use crate::table::name_of;
 use crate::telemetry::Figures;
 
@@ -30,6 +30,7 @@ pub(crate) struct Peer {
     pub(crate) client: Client,
     /// The caller that its certificate names.
     pub(crate) certificate: Option<Scope>,
+    pub(crate) place: Place,
 }
 
 /// A gateway, whose plan can be replaced while it runs.
@@ -94,6 +95,9 @@ impl Plan {
             Err(rejection) => return (&self.pass_figures, rejection.map(Either::Right)),
         };
         head.extensions.insert(peer.client.clone());
+        if head.headers.contains_key(UPGRADE) {
+            head.extensions.insert(peer.place.clone());
+        }
         let idle = self.timeouts.idle.0;
         let Some(guard) = self.table.find(&head, host.as_deref()) else {
             let limit = self.limits.body.map(|size| size.0);

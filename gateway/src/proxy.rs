@@ -16,6 +16,7 @@ use tower_idempotency::Attempt;
 use tower_service::Service;
 
 pub(crate) mod body;
+mod connector;
 mod failure;
 mod forwarded;
 mod headers;
@@ -26,7 +27,7 @@ mod upstream;
 pub(crate) use body::{RequestBody, ResponseBody};
 pub(crate) use failure::{chain, problem};
 pub(crate) use forwarded::{Client, Rules as ForwardedRules};
-pub(crate) use tunnel::Tunnels;
+pub(crate) use tunnel::{Place, Tunnels};
 pub(crate) use upstream::Upstream;
 
 use failure::Failure;

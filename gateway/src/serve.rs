@@ -18,8 +18,9 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::file::Limits;
 use crate::gateway::{Gateway, Peer};
+use crate::http2;
 use crate::identity::caller;
-use crate::proxy::{Client, chain};
+use crate::proxy::{Client, Place, chain};
 use crate::telemetry::Open;
 use crate::tls::H2;
 use crate::workers::Workers;
@@ -78,8 +79,8 @@ impl Server {
         let watcher = self.graceful.watcher();
         tokio::spawn(async move {
             let _open = Open::connection();
-            converse(stream, address, &gateway, server, most, watcher).await;
-            drop(place);
+            let place = Place::from(place);
+            converse(stream, address, place, &gateway, server, most, watcher).await;
         });
     }
 
@@ -93,6 +94,7 @@ impl Server {
 async fn converse(
     stream: TcpStream,
     address: SocketAddr,
+    place: Place,
     gateway: &Gateway,
     server: Builder<TokioExecutor>,
     most: Most,
@@ -104,7 +106,7 @@ async fn converse(
         (plan.tls.clone(), patience)
     };
     let Some(tls) = tls else {
-        let peer = Peer { client: Client { address, is_tls: false }, certificate: None };
+        let peer = Peer { client: Client { address, is_tls: false }, certificate: None, place };
         return speak(Framed::new(stream, most, patience), peer, gateway, server, watcher).await;
     };
     let stream =
@@ -118,7 +120,7 @@ async fn converse(
     let (_, session) = stream.get_ref();
     let certificate = session.peer_certificates().and_then(<[_]>::first).and_then(caller);
     let is_http2 = session.alpn_protocol() == Some(H2);
-    let peer = Peer { client: Client { address, is_tls: true }, certificate };
+    let peer = Peer { client: Client { address, is_tls: true }, certificate, place };
     if is_http2 {
         // A client that then speaks HTTP/1.1 would evade the check of its framing.
         let server = server.http2_only();
@@ -174,7 +176,8 @@ fn builder(gateway: &Gateway) -> (Builder<TokioExecutor>, Most) {
         .timer(TokioTimer::new())
         .max_concurrent_streams(streams)
         .max_header_list_size(u32::try_from(head.0).unwrap_or(u32::MAX))
-        .adaptive_window(true)
+        .initial_stream_window_size(http2::OF_CLIENTS.stream)
+        .initial_connection_window_size(http2::OF_CLIENTS.connection)
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(20));
     (builder, most)

@@ -8,15 +8,17 @@ use std::time::Duration;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio_rustls::rustls::ClientConfig;
 
 use super::body::{BodyError, Paced, RequestBody, ResponseBody};
+use super::connector::Connector;
 use super::failure::Failure;
 use crate::file::{Timeouts, UpstreamTable};
+use crate::http2;
 use crate::workers;
 
 /// Shorter than servers keep an idle connection: gunicorn 2 s, uvicorn and Node.js 5 s. A request on
@@ -26,7 +28,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// A server that requests are sent to.
 pub(crate) struct Upstream {
     /// One for each worker, so that connections never wake another thread.
-    clients: Box<[Client<HttpsConnector<HttpConnector>, RequestBody>]>,
+    clients: Box<[Client<Connector, RequestBody>]>,
     scheme: Scheme,
     authority: Authority,
     host: Option<HeaderValue>,
@@ -60,7 +62,6 @@ impl Upstream {
             return Err("an upstream with http2 gets its own name: leave `host` out".to_owned());
         }
         let mut http = HttpConnector::new();
-        http.set_connect_timeout(Some(timeouts.connect.0));
         http.set_nodelay(true);
         http.set_keepalive(Some(Duration::from_secs(60)));
         http.enforce_http(false);
@@ -70,13 +71,17 @@ impl Upstream {
         } else {
             builder.enable_http1().wrap_connector(http)
         };
+        // While there is no connection, nothing was sent: that must be known before `first_byte`.
+        let limit = timeouts.connect.0.min(timeouts.first_byte.0.mul_f64(0.9));
+        let connector = Connector::new(connector, limit);
         let mut builder = Client::builder(TokioExecutor::new());
         builder
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .pool_idle_timeout(table.idle.map_or(IDLE, |idle| idle.0))
             .http2_only(table.http2)
-            .http2_adaptive_window(true)
+            .http2_initial_stream_window_size(http2::OF_UPSTREAMS.stream)
+            .http2_initial_connection_window_size(http2::OF_UPSTREAMS.connection)
             .set_host(false);
         let clients = (0..workers::count()).map(|_| builder.build(connector.clone())).collect();
         Ok(Self {

@@ -28,7 +28,9 @@ fn payment(target: &str) -> String {
 
 /// A response, unless the connection ends before its end.
 async fn attempt(gateway: &Gateway, target: &str) -> Option<Message> {
-    loop {
+    let mut last = String::new();
+    for turn in 0.. {
+        assert!(turn < 500, "the operation before it never ends: {last}{}", gateway.log());
         let mut client = gateway.connect().await;
         client.send(payment(target)).await;
         let response = client.try_response().await;
@@ -36,8 +38,10 @@ async fn attempt(gateway: &Gateway, target: &str) -> Option<Message> {
         if response.as_ref().is_none_or(|response| response.status() != 409) {
             return response;
         }
+        last = response.map(|response| response.text()).unwrap_or_default();
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    unreachable!("the loop has no end")
 }
 
 /// What the upstream was told of the attempt: in doubt, and what came of the one before.
@@ -56,7 +60,6 @@ enum Does {
     Stalls,
     Garbage,
     BreaksOff,
-    BreaksOffInChunks,
     StallsInTheBody,
 }
 
@@ -76,9 +79,6 @@ async fn misbehave(does: Does, mut raw: Raw) {
         Does::Resets => raw.reset(),
         Does::Garbage => raw.send("hello\r\n\r\n").await,
         Does::BreaksOff => raw.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").await,
-        Does::BreaksOffInChunks => {
-            raw.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
-        }
         Does::Stalls => {
             raw.rest().await;
         }
@@ -120,7 +120,6 @@ async fn after_bytes_were_sent_the_next_attempt_is_in_doubt() {
         (Does::Garbage, Some((502, "upstream_no_response"))),
         (Does::Stalls, Some((504, "upstream_timed_out"))),
         (Does::BreaksOff, None),
-        (Does::BreaksOffInChunks, None),
         (Does::StallsInTheBody, None),
     ] {
         let (upstream, heads) = misbehaving(does, 2).await;

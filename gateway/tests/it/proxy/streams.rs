@@ -17,7 +17,9 @@ async fn serve(pieces: usize) -> Upstream {
                 raw.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", pieces * PIECE))
                     .await;
                 for _ in 0..pieces {
-                    raw.send(&piece).await;
+                    if !raw.try_send(&piece).await {
+                        return;
+                    }
                 }
             } else {
                 let count = if head.has("content-length") {

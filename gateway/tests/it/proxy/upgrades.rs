@@ -65,7 +65,7 @@ async fn ten_thousand_messages_go_each_way_in_little_memory() {
         let found = in_time("a message comes", receiver.next()).await.unwrap().unwrap();
         assert_eq!(found, message(number), "{number}");
     }
-    sending.await.unwrap();
+    drop(sending.await.unwrap());
     let more = gateway.memory("VmHWM") - idle;
     println!("{more} KiB more for 10,000 messages each way");
     assert!(more < 64 << 10, "{more} KiB");
