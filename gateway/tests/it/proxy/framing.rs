@@ -80,8 +80,8 @@ async fn an_ambiguous_request_never_reaches_the_upstream() {
                 assert_eq!(client.response().await.status(), *status, "{request:?}");
             }
             assert!(client.is_closed().await, "{request:?}");
-            let heard = upstream.heard();
-            assert!(!heard.contains("hidden"), "{request:?}: {heard}");
+            let bytes = upstream.heard();
+            assert!(!bytes.contains("hidden"), "{request:?}: {bytes}");
         }
     }
 }
@@ -120,9 +120,9 @@ async fn a_broken_chunked_body_ends_the_connection_and_nothing_after_it_is_a_req
             let response = client.rest().await;
             let responses = String::from_utf8_lossy(&response).matches("HTTP/1.1 ").count();
             assert!(responses <= 1, "{target} {body:?}: {}", String::from_utf8_lossy(&response));
-            let heard = upstream.heard();
-            let hidden = heard.lines().any(|line| line.starts_with("GET /hidden"));
-            assert!(!hidden, "{target} {body:?}: {heard}");
+            let bytes = upstream.heard();
+            let hidden = bytes.lines().any(|line| line.starts_with("GET /hidden"));
+            assert!(!hidden, "{target} {body:?}: {bytes}");
         }
     }
 }

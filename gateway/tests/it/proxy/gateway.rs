@@ -49,7 +49,7 @@ impl Gateway {
         tokio::spawn(async move {
             let mut lines = BufReader::new(from).lines();
             while let Ok(Some(line)) = lines.next_line().await {
-                *to.lock().unwrap() += &format!("{line}\n");
+                to.lock().unwrap().extend([line.as_str(), "\n"]);
             }
         });
         let mut said = BufReader::new(child.stdout.take().unwrap());

@@ -1,7 +1,7 @@
 //! Headers: those of one hop end here, and all others pass as they are.
 
 use super::gateway::{Gateway, PAYMENTS, until};
-use super::raw::Head;
+use super::raw::{Head, Message};
 use super::upstream::{Upstream, ok};
 
 /// The head that an upstream gets.
@@ -238,7 +238,7 @@ async fn limits_have_their_statuses() {
         // The gateway responds before it has read all, and closes.
         client.try_send(&request).await;
         let response = client.try_response().await;
-        let found = response.as_ref().map(|response| response.status());
+        let found = response.as_ref().map(Message::status);
         assert!(
             found == Some(status) || status == 431 && found == Some(414),
             "{}: {response:?}",

@@ -13,18 +13,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What something gives that must come.
 pub(super) async fn in_time<T>(what: &str, something: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, something).await {
-        Ok(given) => given,
-        Err(_) => panic!("this has not happened: {what}"),
-    }
+    let given = tokio::time::timeout(PATIENCE, something).await;
+    given.unwrap_or_else(|_| panic!("this has not happened: {what}"))
 }
+
+/// Bytes that a task adds to.
+pub(super) type Bytes = Arc<Mutex<Vec<u8>>>;
 
 /// One side of a connection.
 pub(super) struct Raw {
     stream: TcpStream,
     unread: Vec<u8>,
     /// All that was read.
-    pub(super) seen: Arc<Mutex<Vec<u8>>>,
+    pub(super) seen: Bytes,
 }
 
 /// The head of a message.

@@ -26,6 +26,8 @@ async fn reload(times: usize) {
                 let mut number = 0;
                 while !ends.load(Ordering::Relaxed) {
                     number += 1;
+                    // The memory store has a place for so many keys of one caller, and then replays.
+                    let number = number % 1000;
                     if number % 100 == 0 {
                         connection = gateway.connect().await;
                     }
@@ -91,7 +93,7 @@ async fn a_file_that_cannot_be_followed_leaves_the_old_one() {
         (with(&new, "").replace("127.0.0.1:0", "127.0.0.1:1"), "restart it"),
         (with(&new, "operators = { listen = \"127.0.0.1:0\" }"), "restart it"),
         (with(&new, "unknown = 1"), "gateway.toml:5: "),
-        (with(&new, "[[[").replace("secret", "secret"), "gateway.toml:5: "),
+        (with(&new, "[[["), "gateway.toml:5: "),
         (with(&new, "").replace("\"memory\"", "\"nothing\""), "gateway.toml:3: "),
         (with(&new, "").replace("http://", "ftp://"), "gateway.toml:2: "),
         (with(&new, "").replace("\"everyone\"", "\"someone\""), "gateway.toml:8: "),

@@ -14,7 +14,7 @@ use super::gateway::{Gateway, PAYMENTS, until};
 use super::raw::{Raw, in_time};
 use super::upstream::{Upstream, ok};
 
-/// A server of WebSockets: it sends each message back, and closes when it is told a code.
+/// A server of `WebSocket`s: it sends each message back, and closes when it is told a code.
 async fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -53,7 +53,11 @@ async fn ten_thousand_messages_go_each_way_in_little_memory() {
     let (mut sender, mut receiver) = socket.split();
     let message = |number: usize| {
         let text = format!("{number} ").repeat(1 + number % 300);
-        if number % 2 == 0 { Message::text(text) } else { Message::binary(text.into_bytes()) }
+        if number.is_multiple_of(2) {
+            Message::text(text)
+        } else {
+            Message::binary(text.into_bytes())
+        }
     };
     let sending = tokio::spawn(async move {
         for number in 0..10_000 {
@@ -149,6 +153,33 @@ async fn a_tunnel_carries_any_bytes_and_each_side_can_end_for_itself() {
     let mut client = tunnel(&gateway, "GET / early").await;
     assert_eq!(client.bytes(11).await, b"GET / early");
     client.reset();
+}
+
+#[tokio::test]
+async fn the_last_bytes_of_an_upstream_arrive_although_it_reads_no_more() {
+    for _ in 0..50 {
+        let upstream = Upstream::start(|_, mut raw| async move {
+            raw.head().await.unwrap();
+            raw.send(
+                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n",
+            )
+            .await;
+            raw.bytes(1).await;
+            raw.send("last").await;
+            // Unread bytes of the client make it a reset.
+        })
+        .await;
+        let gateway = Gateway::before(upstream.address).await;
+        let mut client = gateway.connect().await;
+        client.send(format!("GET /a HTTP/1.1\r\n{UPGRADE}\r\n")).await;
+        assert_eq!(client.head().await.unwrap().status(), 101);
+        client.send("a").await;
+        for _ in 0..20 {
+            client.try_send("more").await;
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(client.bytes(4).await, b"last");
+    }
 }
 
 #[tokio::test]

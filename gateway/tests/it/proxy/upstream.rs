@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 use tokio::task::AbortHandle;
 
-use super::raw::{Message, Raw};
+use super::raw::{Bytes, Message, Raw};
 
 /// A server of a test.
 pub(super) struct Upstream {
     pub(super) address: SocketAddr,
-    connections: Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>>,
+    connections: Arc<Mutex<Vec<Bytes>>>,
     serving: AbortHandle,
 }
 
@@ -71,8 +71,7 @@ impl Upstream {
     /// The bytes that came on each connection.
     pub(super) fn seen(&self) -> Vec<String> {
         let connections = self.connections.lock().unwrap();
-        let text =
-            |bytes: &Arc<Mutex<Vec<u8>>>| String::from_utf8_lossy(&bytes.lock().unwrap()).into();
+        let text = |bytes: &Bytes| String::from_utf8_lossy(&bytes.lock().unwrap()).into();
         connections.iter().map(text).collect()
     }
 
