@@ -148,7 +148,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Framed<T> {
                 return Poll::Ready(Ok(()));
             }
             let before = buf.filled().len();
-            if let Poll::Pending = Pin::new(&mut this.io).poll_read(cx, buf)? {
+            if Pin::new(&mut this.io).poll_read(cx, buf)?.is_pending() {
                 if let Some(begin) = &mut this.begin {
                     ready!(begin.as_mut().poll(cx));
                     let late = "the client does not begin";

@@ -23,12 +23,11 @@ impl Head {
     /// `most` is how many headers hyper takes. A head that it takes is looked at here, too.
     pub(super) fn parse(bytes: &[u8], most: usize) -> Self {
         let (mut few, mut many) = ([httparse::EMPTY_HEADER; HEADERS], Vec::new());
-        let headers = match few.get_mut(..most) {
-            Some(headers) => headers,
-            None => {
-                many.resize(most, httparse::EMPTY_HEADER);
-                &mut many
-            }
+        let headers = if let Some(headers) = few.get_mut(..most) {
+            headers
+        } else {
+            many.resize(most, httparse::EMPTY_HEADER);
+            &mut many
         };
         let mut request = httparse::Request::new(headers);
         let end = match request.parse(bytes) {
