@@ -136,7 +136,6 @@ async fn carry(
     }
 }
 
-/// An error of `from` ends both directions.
 async fn one_way(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -145,18 +144,12 @@ async fn one_way(
     let mut buffer = vec![0; BUFFER];
     loop {
         let count = from.read(&mut buffer).await?;
-        let passed = async {
-            if count == 0 {
-                return to.shutdown().await;
-            }
-            to.write_all(&buffer[..count]).await?;
-            // What it was told in pieces is not held back.
-            to.flush().await
-        };
-        // The last bytes of a side that reads no more are still on their way to the other one.
-        if passed.await.is_err() || count == 0 {
-            return Ok(());
+        if count == 0 {
+            return to.shutdown().await;
         }
+        to.write_all(&buffer[..count]).await?;
+        // What it was told in pieces is not held back.
+        to.flush().await?;
         moved.send_replace(Instant::now());
     }
 }

@@ -156,33 +156,6 @@ async fn a_tunnel_carries_any_bytes_and_each_side_can_end_for_itself() {
 }
 
 #[tokio::test]
-async fn the_last_bytes_of_an_upstream_arrive_although_it_reads_no_more() {
-    for _ in 0..50 {
-        let upstream = Upstream::start(|_, mut raw| async move {
-            raw.head().await.unwrap();
-            raw.send(
-                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: upgrade\r\n\r\n",
-            )
-            .await;
-            raw.bytes(1).await;
-            raw.send("last").await;
-            // Unread bytes of the client make it a reset.
-        })
-        .await;
-        let gateway = Gateway::before(upstream.address).await;
-        let mut client = gateway.connect().await;
-        client.send(format!("GET /a HTTP/1.1\r\n{UPGRADE}\r\n")).await;
-        assert_eq!(client.head().await.unwrap().status(), 101);
-        client.send("a").await;
-        for _ in 0..20 {
-            client.try_send("more").await;
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(client.bytes(4).await, b"last");
-    }
-}
-
-#[tokio::test]
 async fn an_upstream_that_refuses_is_heard_and_the_connection_goes_on() {
     let upstream = Upstream::responding(|request| {
         let status = if request.head.has("upgrade") { "426 Upgrade Required" } else { "200 OK" };
