@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 
 use crate::file::{File, Problem};
 use crate::gateway::Gateway;
@@ -61,10 +61,10 @@ pub(super) async fn keep_up_to_date(
     text: String,
     gateway: Gateway,
     mut kept: Kept,
+    mut hang_up: Signal,
 ) {
     // What the gateway follows, and what was last looked at.
     let (mut followed, mut looked_at) = (text.clone(), Ok(text));
-    let Ok(mut hang_up) = signal(SignalKind::hangup()) else { return };
     let mut seen = Seen::of(&kept.files);
     loop {
         let is_asked = tokio::select! {
