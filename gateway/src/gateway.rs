@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use http::header::{EXPECT, HOST, HeaderValue, RETRY_AFTER};
+use http::header::{HOST, HeaderValue, RETRY_AFTER, UPGRADE};
 use http::request::Parts;
+use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, Version};
+use http_body::Body as _;
 use http_body_util::Either;
 use hyper::body::Incoming;
 use tower_idempotency::{Rejection, Scope};
@@ -16,7 +18,7 @@ use tracing::Level;
 use crate::identity::{Caller, Lack};
 use crate::plan::{Guard, Plan};
 use crate::proxy::body::Paced;
-use crate::proxy::{Client, RequestBody, ResponseBody, problem};
+use crate::proxy::{Client, Place, RequestBody, ResponseBody, problem};
 use crate::table::name_of;
 use crate::telemetry::Figures;
 
@@ -28,6 +30,7 @@ pub(crate) struct Peer {
     pub(crate) client: Client,
     /// The caller that its certificate names.
     pub(crate) certificate: Option<Scope>,
+    pub(crate) place: Place,
 }
 
 /// A gateway, whose plan can be replaced while it runs.
@@ -91,12 +94,22 @@ impl Plan {
             Ok(host) => host,
             Err(rejection) => return (&self.pass_figures, rejection.map(Either::Right)),
         };
-        // The server sends 100 when the body is first read, and the upstream is not asked.
-        head.headers.remove(EXPECT);
         head.extensions.insert(peer.client.clone());
+        if head.headers.contains_key(UPGRADE) {
+            head.extensions.insert(peer.place.clone());
+        }
         let idle = self.timeouts.idle.0;
         let Some(guard) = self.table.find(&head, host.as_deref()) else {
             let limit = self.limits.body.map(|size| size.0);
+            // A body that is too large by its own word is not begun.
+            if limit.is_some_and(|limit| body.size_hint().lower() > limit as u64) {
+                let response = problem(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "request_too_large",
+                    "The body of the request is larger than the gateway lets through.",
+                );
+                return (&self.pass_figures, response.map(Either::Right));
+            }
             let body = RequestBody::from(Paced::new(body, idle, limit));
             let response = call(self.pass.clone(), Request::from_parts(head, body)).await;
             return (&self.pass_figures, response.map(Either::Right));
@@ -110,6 +123,13 @@ impl Plan {
     /// The host of a request that the gateway serves.
     fn admit(&self, head: &Parts) -> Result<Option<String>, Box<Response<ResponseBody>>> {
         let rejected = |status, code, detail| Err(Box::new(problem(status, code, detail)));
+        if head.headers.len() > self.limits.headers {
+            return rejected(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "headers_too_many",
+                "The request has more headers than the gateway lets through.",
+            );
+        }
         let host = match host_of(head) {
             Ok(host) => host,
             Err(why) => return rejected(StatusCode::BAD_REQUEST, "request_invalid", why),
@@ -193,6 +213,9 @@ fn host_of(head: &Parts) -> Result<Option<String>, &'static str> {
         header.map(|value| value.to_str().map_err(|_| "The Host is not a name.")).transpose()?;
     let authority = head.uri.authority().map(http::uri::Authority::as_str);
     match (authority, header) {
+        (Some(_), _) if head.uri.scheme().is_none() && head.method != Method::CONNECT => {
+            Err("The target is neither a path nor a whole URI.")
+        }
         (Some(authority), _) if authority.contains('@') => Err("The target has a user."),
         (Some(authority), Some(header))
             if head.version == Version::HTTP_2 && !authority.eq_ignore_ascii_case(header) =>
@@ -200,13 +223,16 @@ fn host_of(head: &Parts) -> Result<Option<String>, &'static str> {
             Err("The Host is not the authority.")
         }
         (Some(authority), _) => Ok(Some(authority.to_owned())),
-        (None, Some(header)) if header.contains(['/', '@', ',', ' ']) => {
-            Err("The Host is not a name.")
-        }
+        (None, Some(header)) if !is_host(header) => Err("The Host is not a name."),
         (None, Some(header)) => Ok(Some(header.to_owned())),
         (None, None) if head.version == Version::HTTP_11 => Err("The request has no Host."),
         (None, None) => Ok(None),
     }
+}
+
+/// An empty one says that the target has no authority.
+fn is_host(header: &str) -> bool {
+    header.is_empty() || header.parse::<Authority>().is_ok() && !header.contains(['@', ','])
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use clap::Parser;
 mod args;
 mod file;
 mod gateway;
+mod http2;
 mod identity;
 mod operate;
 mod plan;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{COOKIE, HOST, HeaderValue, TE, VIA};
+use http::header::{COOKIE, EXPECT, HOST, HeaderValue, TE, VIA};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Request, Response, Version};
@@ -16,6 +16,7 @@ use tower_idempotency::Attempt;
 use tower_service::Service;
 
 pub(crate) mod body;
+mod connector;
 mod failure;
 mod forwarded;
 mod headers;
@@ -26,12 +27,10 @@ mod upstream;
 pub(crate) use body::{RequestBody, ResponseBody};
 pub(crate) use failure::{chain, problem};
 pub(crate) use forwarded::{Client, Rules as ForwardedRules};
-pub(crate) use tunnel::Tunnels;
+pub(crate) use tunnel::{Place, Tunnels};
 pub(crate) use upstream::Upstream;
 
 use failure::Failure;
-
-const NAME: HeaderValue = HeaderValue::from_static("1.1 tower-idempotency-gateway");
 
 /// The time between two attempts to send a guarded request. It doubles with each.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -112,7 +111,7 @@ impl Inner {
 
     /// A request that is not guarded. It is sent once.
     async fn pass(&self, mut head: Parts, body: RequestBody) -> Response<ResponseBody> {
-        let Some(client) = Tunnels::asked_for(&mut head) else {
+        let Some(client) = Tunnels::asked_for(&mut head, &body) else {
             headers::strip(&mut head.headers);
             return finish(self.send(Request::from_parts(head, body)).await);
         };
@@ -158,29 +157,45 @@ impl Inner {
 
     /// Sets where the request goes. The client has no say in it.
     fn address(&self, head: &mut Parts) {
+        let via = via(head.version);
         let host = authority(head);
         head.extensions.remove::<hyper::ext::Protocol>();
         if let Some(client) = head.extensions.get::<Client>() {
             self.forwarded.apply(&mut head.headers, client, host.as_ref());
         }
         headers::remove_reserved(&mut head.headers);
+        // The server sends 100 when the body is first read, and the upstream is not asked. The layer
+        // has to see it: it reads no body that nobody wants.
+        head.headers.remove(EXPECT);
         let is_http2 = self.upstream.is_http2();
         if is_http2 {
             head.headers.remove(HOST);
         } else {
             join_cookies(&mut head.headers);
-            if let Some(host) = self.upstream.host().cloned().or(host) {
+            // A client of HTTP/1.0 may have named no host, and HTTP/1.1 demands one.
+            let host = self.upstream.host().cloned().or(host).or_else(|| self.upstream.name());
+            if let Some(host) = host {
                 head.headers.insert(HOST, host);
             }
         }
         if !(is_http2 && headers::accepts_trailers(&head.headers)) {
             head.headers.remove(TE);
         }
-        head.headers.append(VIA, NAME);
+        headers::write_length(&mut head.headers);
+        head.headers.append(VIA, via);
         head.version = if is_http2 { Version::HTTP_2 } else { Version::HTTP_11 };
         let path = head.uri.path_and_query().cloned();
         head.uri = self.upstream.uri(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
     }
+}
+
+/// How the request came (RFC 9110, 7.6.3).
+fn via(version: Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
+        Version::HTTP_2 => "2 tower-idempotency-gateway",
+        Version::HTTP_10 => "1.0 tower-idempotency-gateway",
+        _ => "1.1 tower-idempotency-gateway",
+    })
 }
 
 /// The host that the client asked for: of the target in absolute form and in HTTP/2, or the header.
@@ -210,6 +225,7 @@ fn finish(sent: Result<Response<ResponseBody>, Failure>) -> Response<ResponseBod
     match sent {
         Ok(mut response) => {
             headers::strip(response.headers_mut());
+            headers::write_length(response.headers_mut());
             told::remove(response.headers_mut());
             response
         }

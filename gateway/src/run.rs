@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -78,6 +78,10 @@ async fn live(source: Source) -> Result<(), String> {
     let gateway = Gateway::new(plan);
     let tunnels = kept.tunnels.clone();
 
+    // Before anybody knows the address: until then a signal ends the process at once.
+    let told = |kind| signal(kind).map_err(|error| format!("signals cannot be awaited: {error}"));
+    let (hang_up, terminate) = (told(SignalKind::hangup())?, told(SignalKind::terminate())?);
+
     let drains = Arc::new(AtomicBool::new(false));
     let scheme = if file.tls.is_some() { "https" } else { "http" };
     let (workers, workers_drained) =
@@ -104,9 +108,10 @@ async fn live(source: Source) -> Result<(), String> {
         tokio::spawn(async move { axum::serve(listener, router(shown)).await });
     }
     tokio::spawn(upkeep(metrics));
-    let reloading = tokio::spawn(reload::keep_up_to_date(source, text, gateway.clone(), kept));
+    let following = reload::keep_up_to_date(source, text, gateway.clone(), kept, hang_up);
+    let reloading = tokio::spawn(following);
 
-    told_to_end().await;
+    told_to_end(terminate).await;
     drains.store(true, Ordering::Relaxed);
     reloading.abort();
     let drained = async {
@@ -145,8 +150,7 @@ async fn upkeep(metrics: metrics_exporter_prometheus::PrometheusHandle) {
 }
 
 /// Waits for SIGTERM or Ctrl-C.
-async fn told_to_end() {
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else { return };
+async fn told_to_end(mut terminate: Signal) {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = tokio::signal::ctrl_c() => {}

@@ -20,15 +20,16 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::file::Limits;
 use crate::gateway::{Body, Gateway, Peer};
+use crate::http2;
 use crate::identity::caller;
-use crate::proxy::{Client, chain};
+use crate::proxy::{Client, Place, chain};
 use crate::telemetry::Open;
 use crate::tls::H2;
 use crate::workers::Workers;
 
 mod framing;
 
-use framing::{Framed, UpgradedFlag};
+use framing::{Framed, Most, Patience, UpgradedFlag};
 
 /// How long to wait after an error of `accept`, which is mostly "too many open files".
 const PAUSE: Duration = Duration::from_millis(100);
@@ -57,13 +58,14 @@ pub(crate) async fn accept(listener: TcpListener, places: Arc<Semaphore>, worker
 pub(crate) struct Server {
     gateway: Gateway,
     builder: Builder<TokioExecutor>,
+    most: Most,
     graceful: GracefulShutdown,
 }
 
 impl Server {
     pub(crate) fn new(gateway: Gateway) -> Self {
-        let builder = builder(&gateway);
-        Self { gateway, builder, graceful: GracefulShutdown::new() }
+        let (builder, most) = builder(&gateway);
+        Self { gateway, builder, most, graceful: GracefulShutdown::new() }
     }
 
     /// Serves a connection in a task of its own.
@@ -75,12 +77,12 @@ impl Server {
     ) {
         // Small writes, such as a response without a body, are not held back.
         let _ = stream.set_nodelay(true);
-        let (server, gateway) = (self.builder.clone(), self.gateway.clone());
+        let (server, gateway, most) = (self.builder.clone(), self.gateway.clone(), self.most);
         let watcher = self.graceful.watcher();
         tokio::spawn(async move {
             let _open = Open::connection();
-            converse(stream, address, gateway, server, watcher).await;
-            drop(place);
+            let place = Place::from(place);
+            converse(stream, address, place, gateway, server, most, watcher).await;
         });
     }
 
@@ -94,42 +96,47 @@ impl Server {
 async fn converse(
     stream: TcpStream,
     address: SocketAddr,
+    place: Place,
     gateway: Gateway,
     server: Builder<TokioExecutor>,
+    most: Most,
     watcher: Watcher,
 ) {
-    let (tls, limit) = {
+    let (tls, patience) = {
         let plan = gateway.plan();
-        (plan.tls.clone(), plan.timeouts.head.0)
+        let patience = Patience { begin: plan.timeouts.head.0, idle: plan.timeouts.idle.0 };
+        (plan.tls.clone(), patience)
     };
     let Some(tls) = tls else {
-        let peer = Peer { client: Client::new(address, false), certificate: None };
-        return framed(stream, peer, gateway, server, watcher).await;
+        let peer = Peer { client: Client::new(address, false), certificate: None, place };
+        return speak(Framed::new(stream, most, patience), peer, gateway, server, watcher).await;
     };
-    let stream = match tokio::time::timeout(limit, TlsAcceptor::from(tls).accept(stream)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => {
-            return tracing::debug!(%address, error = %chain(&error), "a TLS handshake failed");
-        }
-        Err(_) => return tracing::debug!(%address, "a TLS handshake took too long"),
-    };
+    let stream =
+        match tokio::time::timeout(patience.begin, TlsAcceptor::from(tls).accept(stream)).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                return tracing::debug!(%address, error = %chain(&error), "a TLS handshake failed");
+            }
+            Err(_) => return tracing::debug!(%address, "a TLS handshake took too long"),
+        };
     let (_, session) = stream.get_ref();
     let certificate = session.peer_certificates().and_then(<[_]>::first).and_then(caller);
     let is_http2 = session.alpn_protocol() == Some(H2);
-    let peer = Peer { client: Client::new(address, true), certificate };
+    let peer = Peer { client: Client::new(address, true), certificate, place };
     if is_http2 {
         // Not with upgrades: that would also accept HTTP/1.1, and nobody would check its framing.
         let service = service(peer, gateway, UpgradedFlag::default());
         let server = server.http2_only();
-        let connection = server.serve_connection(TokioIo::new(stream), service);
+        let io = TokioIo::new(Framed::of_http2(stream, most, patience));
+        let connection = server.serve_connection(io, service);
         told(address, watcher.watch(connection.into_owned()).await);
     } else {
-        framed(stream, peer, gateway, server, watcher).await;
+        speak(Framed::new(stream, most, patience), peer, gateway, server, watcher).await;
     }
 }
 
-async fn framed<I>(
-    io: I,
+async fn speak<I>(
+    io: Framed<I>,
     peer: Peer,
     gateway: Gateway,
     server: Builder<TokioExecutor>,
@@ -137,7 +144,6 @@ async fn framed<I>(
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let io = Framed::new(io);
     let address = peer.client.address;
     let service = service(peer, gateway, io.upgraded());
     let connection = server.serve_connection_with_upgrades(TokioIo::new(io), service);
@@ -169,25 +175,28 @@ fn told(address: SocketAddr, ended: Result<(), Box<dyn Error + Send + Sync>>) {
     }
 }
 
-fn builder(gateway: &Gateway) -> Builder<TokioExecutor> {
+/// How connections are served, and the largest head that is taken.
+fn builder(gateway: &Gateway) -> (Builder<TokioExecutor>, Most) {
     let plan = gateway.plan();
     let Limits { head, headers, streams, .. } = plan.limits;
+    let most = Most { bytes: head.0.max(8 << 10), headers };
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(plan.timeouts.head.0)
         .max_headers(headers)
-        .max_buf_size(head.0.max(8 << 10));
+        .max_buf_size(most.bytes);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(streams)
         .max_header_list_size(u32::try_from(head.0).unwrap_or(u32::MAX))
-        .adaptive_window(true)
+        .initial_stream_window_size(http2::OF_CLIENTS.stream)
+        .initial_connection_window_size(http2::OF_CLIENTS.connection)
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(20));
-    builder
+    (builder, most)
 }
 
 /// Whether the next connection may be better.

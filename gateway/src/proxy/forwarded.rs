@@ -6,18 +6,19 @@ use std::net::{IpAddr, SocketAddr};
 use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName, HeaderValue};
 
-use super::headers::remove_any;
+use super::headers::remove_if;
 use crate::file::Forwarded;
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
-/// What only proxies say.
-const OF_PROXIES: [HeaderName; 7] = [FOR, FORWARDED, PROTO, HOST, PORT, PREFIX, REAL_IP];
+/// Whether only proxies say it. Frameworks know more of them than are sent here, such as
+/// `X-Forwarded-Ssl` and `X-Forwarded-Scheme`.
+fn is_said_by_proxies(name: &HeaderName) -> bool {
+    name == FORWARDED || name == REAL_IP || name.as_str().starts_with("x-forwarded-")
+}
 
 /// The other end of the connection that a request came on.
 #[derive(Debug, Clone)]
@@ -60,7 +61,7 @@ impl Rules {
     ) {
         let Forwarded { trusted_hops, x_forwarded, forwarded } = self.0;
         let (chain, elements) = if trusted_hops == 0 {
-            remove_any(headers, &OF_PROXIES);
+            remove_if(headers, is_said_by_proxies);
             (Vec::new(), Vec::new())
         } else {
             let found =
@@ -149,12 +150,14 @@ mod tests {
                 ("x-forwarded-for", "203.0.113.1"),
                 ("x-forwarded-proto", "ftp"),
                 ("x-real-ip", "203.0.113.1"),
+                ("x-forwarded-ssl", "on"),
                 ("forwarded", "for=203.0.113.1"),
             ],
         );
         assert_eq!(headers["x-forwarded-for"], "192.0.2.9");
         assert_eq!(headers["x-forwarded-proto"], "https");
         assert_eq!(headers["x-forwarded-host"], "shop.example:8443");
+        assert!(!headers.contains_key("x-forwarded-ssl"));
         assert!(!headers.contains_key("x-real-ip") && !headers.contains_key("forwarded"));
     }
 

@@ -7,11 +7,13 @@ use http::header::{
 use http::{HeaderMap, header};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// The headers of one hop (RFC 9110, 7.6.1). `TE` is treated apart.
-const OF_ONE_HOP: [HeaderName; 7] = [
+const OF_ONE_HOP: [HeaderName; 8] = [
     CONNECTION,
+    HTTP2_SETTINGS,
     KEEP_ALIVE,
     PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION,
@@ -39,13 +41,13 @@ pub(super) fn strip(headers: &mut HeaderMap) {
             }
         }
     }
-    remove_any(headers, &OF_ONE_HOP);
+    remove_if(headers, |name| OF_ONE_HOP.contains(name));
 }
 
-/// Removes the headers with these names. Most messages have one of them or none, so this costs less
-/// than to look for each by its hash.
-pub(super) fn remove_any(headers: &mut HeaderMap, names: &[HeaderName]) {
-    while let Some(name) = headers.keys().find(|name| names.contains(name)).cloned() {
+/// Removes some headers. Most messages have one of them or none, so this costs less than to look for
+/// each by its hash.
+pub(super) fn remove_if(headers: &mut HeaderMap, is_meant: impl Fn(&HeaderName) -> bool) {
+    while let Some(name) = headers.keys().find(|name| is_meant(name)).cloned() {
         headers.remove(name);
     }
 }
@@ -57,6 +59,27 @@ pub(super) fn strip_to_upgrade(headers: &mut HeaderMap) {
     if let Some(protocol) = protocol {
         headers.insert(UPGRADE, protocol);
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+}
+
+/// Whether a request asks for a protocol that is not HTTP. In a tunnel of HTTP/2 without TLS a client
+/// could send requests that no route guards.
+pub(super) fn asks_for_a_tunnel(headers: &HeaderMap) -> bool {
+    let is_http = |protocol: &str| {
+        let name = protocol.split('/').next().unwrap_or_default();
+        ["h2c", "h2", "h3", "http", "tls"].iter().any(|other| name.eq_ignore_ascii_case(other))
+    };
+    connection_has(headers, "upgrade")
+        && options(headers, &UPGRADE).next().is_some()
+        && !options(headers, &UPGRADE).any(is_http)
+}
+
+/// Writes a length in one way: some servers read zeros before it as octal.
+pub(super) fn write_length(headers: &mut HeaderMap) {
+    let Some(length) = headers.get(header::CONTENT_LENGTH) else { return };
+    let number = length.to_str().ok().and_then(|text| text.parse::<u64>().ok());
+    if let Some(number) = number.filter(|_| length.as_bytes().starts_with(b"0")) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(number));
     }
 }
 

@@ -5,19 +5,38 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Response, StatusCode, Version, header};
+use http::{Response, StatusCode, Version};
+use http_body::Body;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
-use super::body::ResponseBody;
+use super::body::{RequestBody, ResponseBody};
 use super::failure::problem;
 use super::{finish, headers, told};
 use crate::telemetry::Open;
 
 const BUFFER: usize = 16 << 10;
+
+/// The place of a connection among all that the gateway has. A tunnel takes it over.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl From<OwnedSemaphorePermit> for Place {
+    fn from(permit: OwnedSemaphorePermit) -> Self {
+        Self { _permit: Arc::new(permit) }
+    }
+}
+
+/// The client's side of a connection that may become a tunnel.
+pub(super) struct Side {
+    upgrade: OnUpgrade,
+    place: Option<Place>,
+}
 
 /// All upgraded connections of the gateway.
 #[derive(Clone)]
@@ -53,18 +72,19 @@ impl Tunnels {
     }
 
     /// The client's side, if a request asks for another protocol.
-    pub(super) fn asked_for(head: &mut Parts) -> Option<OnUpgrade> {
+    pub(super) fn asked_for(head: &mut Parts, body: &RequestBody) -> Option<Side> {
+        // A request with a body cannot be upgraded before its end.
         let asks = head.version == Version::HTTP_11
-            && head.headers.contains_key(header::UPGRADE)
-            && headers::connection_has(&head.headers, "upgrade");
-        // Without a body: a request with a body cannot be upgraded before its end.
-        if asks { head.extensions.remove() } else { None }
+            && headers::asks_for_a_tunnel(&head.headers)
+            && body.is_end_stream();
+        let upgrade = asks.then(|| head.extensions.remove()).flatten()?;
+        Some(Side { upgrade, place: head.extensions.remove() })
     }
 
     /// Joins the two sides, if the upstream agrees.
     pub(super) fn join(
         &self,
-        client: OnUpgrade,
+        client: Side,
         mut response: Response<ResponseBody>,
     ) -> Response<ResponseBody> {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -83,7 +103,8 @@ impl Tunnels {
         let idle = self.idle;
         tokio::spawn(async move {
             let _open = Open::tunnel();
-            if let Ok((client, upstream)) = tokio::try_join!(client, upstream) {
+            let Side { upgrade, place: _place } = client;
+            if let Ok((client, upstream)) = tokio::try_join!(upgrade, upstream) {
                 carry(client, upstream, idle, end).await;
             }
         });

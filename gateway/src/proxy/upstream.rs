@@ -4,17 +4,20 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, Uri};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, Version};
+use hyper_rustls::HttpsConnectorBuilder;
 use hyper_util::client::legacy::connect::{HttpConnector, capture_connection};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio_rustls::rustls::ClientConfig;
 
 use super::body::{BodyError, Paced, RequestBody, ResponseBody};
+use super::connector::Connector;
 use super::failure::Failure;
 use crate::file::{Timeouts, UpstreamTable};
+use crate::http2;
 use crate::workers;
 
 /// Shorter than servers keep an idle connection: gunicorn 2 s, uvicorn and Node.js 5 s. A request on
@@ -24,7 +27,7 @@ const IDLE: Duration = Duration::from_secs(1);
 /// A server that requests are sent to.
 pub(crate) struct Upstream {
     /// One for each worker, so that connections never wake another thread.
-    clients: Box<[Client<HttpsConnector<HttpConnector>, RequestBody>]>,
+    clients: Box<[Client<Connector, RequestBody>]>,
     scheme: Scheme,
     authority: Authority,
     host: Option<HeaderValue>,
@@ -58,7 +61,6 @@ impl Upstream {
             return Err("an upstream with http2 gets its own name: leave `host` out".to_owned());
         }
         let mut http = HttpConnector::new();
-        http.set_connect_timeout(Some(timeouts.connect.0));
         http.set_nodelay(true);
         http.set_keepalive(Some(Duration::from_mins(1)));
         http.enforce_http(false);
@@ -68,13 +70,17 @@ impl Upstream {
         } else {
             builder.enable_http1().wrap_connector(http)
         };
+        // While there is no connection, nothing was sent: that must be known before `first_byte`.
+        let limit = timeouts.connect.0.min(timeouts.first_byte.0.mul_f64(0.9));
+        let connector = Connector::new(connector, limit);
         let mut builder = Client::builder(TokioExecutor::new());
         builder
             .pool_timer(TokioTimer::new())
             .timer(TokioTimer::new())
             .pool_idle_timeout(table.idle.map_or(IDLE, |idle| idle.0))
             .http2_only(table.http2)
-            .http2_adaptive_window(true)
+            .http2_initial_stream_window_size(http2::OF_UPSTREAMS.stream)
+            .http2_initial_connection_window_size(http2::OF_UPSTREAMS.connection)
             .set_host(false);
         let clients = (0..workers::count()).map(|_| builder.build(connector.clone())).collect();
         Ok(Self {
@@ -97,6 +103,11 @@ impl Upstream {
         self.host.as_ref()
     }
 
+    /// Its own name as a `Host`.
+    pub(super) fn name(&self) -> Option<HeaderValue> {
+        HeaderValue::from_str(self.authority.as_str()).ok()
+    }
+
     pub(super) fn uri(&self, path: PathAndQuery) -> Uri {
         let mut parts = http::uri::Parts::default();
         parts.scheme = Some(self.scheme.clone());
@@ -114,6 +125,7 @@ impl Upstream {
     ) -> Result<Response<ResponseBody>, Failure> {
         let progress = request.body_mut().progress();
         let connection = (!self.is_http2).then(|| capture_connection(&mut request));
+        let asks_for_a_tunnel = request.headers().contains_key(UPGRADE);
         let sent = self.clients[workers::number()].request(request);
         let response = match progress {
             None => match tokio::time::timeout(self.first_byte, sent).await {
@@ -135,11 +147,36 @@ impl Upstream {
                 {
                     connection.poison();
                 }
+                if let Some(flaw) = flaw(&response, asks_for_a_tunnel) {
+                    return Err(Failure::NoResponse(flaw.into()));
+                }
                 Ok(response.map(|body| ResponseBody::from(Paced::new(body, self.idle, None))))
             }
             Err(error) => Err(failure_of(error)),
         }
     }
+}
+
+/// Why a response is none. With two lengths, two clients would take it for different ones (RFC 9112,
+/// 6.3), and a client must not be told of another protocol that it did not ask for.
+fn flaw<B>(response: &Response<B>, asks_for_a_tunnel: bool) -> Option<&'static str> {
+    let headers = response.headers();
+    let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(encoding) = encodings.next() {
+        let is_chunked = encoding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        if headers.contains_key(CONTENT_LENGTH) {
+            return Some("the response has a Content-Length and a Transfer-Encoding");
+        }
+        if !is_chunked || encodings.next().is_some() || response.version() != Version::HTTP_11 {
+            return Some("the Transfer-Encoding of the response is not chunked alone");
+        }
+    }
+    let is_number = |length: &HeaderValue| length.as_bytes().iter().all(u8::is_ascii_digit);
+    if !headers.get_all(CONTENT_LENGTH).iter().all(is_number) {
+        return Some("the Content-Length of the response is not a number");
+    }
+    let is_switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    (is_switched && !asks_for_a_tunnel).then_some("the upstream changes the protocol unasked")
 }
 
 fn failure_of(error: ClientError) -> Failure {

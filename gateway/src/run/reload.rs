@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 
 use crate::file::{File, Problem};
 use crate::gateway::Gateway;
@@ -60,10 +60,10 @@ pub(super) async fn keep_up_to_date(
     text: String,
     gateway: Gateway,
     mut kept: Kept,
+    mut hang_up: Signal,
 ) {
     // What the gateway follows, and what was last looked at.
     let (mut followed, mut looked_at) = (text.clone(), Ok(text));
-    let Ok(mut hang_up) = signal(SignalKind::hangup()) else { return };
     loop {
         let is_asked = tokio::select! {
             _ = hang_up.recv() => true,

@@ -10,21 +10,43 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
 
 mod chunks;
 mod head;
 mod messages;
 
 use messages::Messages;
+pub(super) use messages::Most;
+
+/// What an HTTP/2 client begins with (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long a client may take.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Until hyper knows which protocol it speaks. After that hyper has a limit of its own.
+    pub(super) begin: Duration,
+    /// Without reading anything of a response.
+    pub(super) idle: Duration,
+}
 
 /// A connection whose requests have one end each.
 #[derive(Debug)]
 pub(super) struct Framed<T> {
     io: T,
     messages: Messages,
+    idle: Duration,
+    /// Until hyper knows the protocol.
+    begin: Option<Pin<Box<Sleep>>>,
+    /// How many bytes of an HTTP/2 connection's beginning were read.
+    begun: usize,
+    /// While nothing can be written.
+    stalled: Option<Pin<Box<Sleep>>>,
     /// A head that has not come to its end.
     held: BytesMut,
     /// What was looked at and not yet read.
@@ -47,10 +69,24 @@ impl UpgradedFlag {
 }
 
 impl<T> Framed<T> {
-    pub(super) fn new(io: T) -> Self {
+    /// Of a client that speaks HTTP/1.1, or HTTP/2 without having said so in TLS.
+    pub(super) fn new(io: T, most: Most, patience: Patience) -> Self {
+        Self::following(io, Messages::new(most), patience)
+    }
+
+    /// Of one that speaks HTTP/2, which has one way to say where a message ends.
+    pub(super) fn of_http2(io: T, most: Most, patience: Patience) -> Self {
+        Self::following(io, Messages::opaque(most), patience)
+    }
+
+    fn following(io: T, messages: Messages, patience: Patience) -> Self {
         Self {
             io,
-            messages: Messages::default(),
+            messages,
+            idle: patience.idle,
+            begin: Some(Box::pin(tokio::time::sleep(patience.begin))),
+            begun: 0,
+            stalled: None,
             held: BytesMut::new(),
             ready: BytesMut::new(),
             upgraded: UpgradedFlag::default(),
@@ -59,6 +95,37 @@ impl<T> Framed<T> {
 
     pub(super) fn upgraded(&self) -> UpgradedFlag {
         self.upgraded.clone()
+    }
+
+    /// Notes what hyper is given. It does not see a head that is held back.
+    fn gives(&mut self, read: &[u8]) {
+        if self.begin.is_none() {
+            return;
+        }
+        let expected = &PREFACE[self.begun..];
+        let is_certain = read.len() >= expected.len() || !expected.starts_with(read);
+        self.begun += read.len();
+        if is_certain {
+            self.begin = None;
+        }
+    }
+
+    /// An error if the client has read nothing for too long.
+    fn limited<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let idle = self.idle;
+        let stalled = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(Instant::now() + idle)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads nothing")))
     }
 }
 
@@ -75,12 +142,20 @@ impl<T: AsyncRead + Unpin> AsyncRead for Framed<T> {
         loop {
             if !this.ready.is_empty() {
                 let count = this.ready.len().min(buf.remaining());
-                buf.put_slice(&this.ready[..count]);
-                this.ready.advance(count);
+                let given = this.ready.split_to(count);
+                buf.put_slice(&given);
+                this.gives(&given);
                 return Poll::Ready(Ok(()));
             }
             let before = buf.filled().len();
-            ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+            if Pin::new(&mut this.io).poll_read(cx, buf)?.is_pending() {
+                if let Some(begin) = &mut this.begin {
+                    ready!(begin.as_mut().poll(cx));
+                    let late = "the client does not begin";
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, late)));
+                }
+                return Poll::Pending;
+            }
             let read = &mut buf.filled_mut()[before..];
             if read.is_empty() {
                 // The end. What was held back is not a request.
@@ -98,6 +173,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Framed<T> {
                 this.held.extend_from_slice(&read[count..]);
                 buf.set_filled(before + count);
                 if count > 0 {
+                    this.gives(&buf.filled()[before..]);
                     return Poll::Ready(Ok(()));
                 }
             } else {
@@ -116,7 +192,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Framed<T> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write(cx, bytes);
+        this.limited(cx, written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -132,7 +210,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Framed<T> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, slices)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
+        this.limited(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::needless_pass_by_value, unreachable_pub)]
 
 mod identity;
+mod proxy;
 mod quickstart;
 mod services;

@@ -1,7 +1,7 @@
 //! The head of a request, as far as its length goes.
 
-/// More than hyper is told to take.
-const HEADERS: usize = 256;
+/// So many headers need no allocation.
+const HEADERS: usize = 128;
 
 pub(super) enum Head {
     Partial,
@@ -20,9 +20,16 @@ pub(super) enum Length {
 }
 
 impl Head {
-    pub(super) fn parse(bytes: &[u8]) -> Self {
-        let mut headers = [httparse::EMPTY_HEADER; HEADERS];
-        let mut request = httparse::Request::new(&mut headers);
+    /// `most` is how many headers hyper takes. A head that it takes is looked at here, too.
+    pub(super) fn parse(bytes: &[u8], most: usize) -> Self {
+        let (mut few, mut many) = ([httparse::EMPTY_HEADER; HEADERS], Vec::new());
+        let headers = if let Some(headers) = few.get_mut(..most) {
+            headers
+        } else {
+            many.resize(most, httparse::EMPTY_HEADER);
+            &mut many
+        };
+        let mut request = httparse::Request::new(headers);
         let end = match request.parse(bytes) {
             Ok(httparse::Status::Complete(end)) => end,
             Ok(httparse::Status::Partial) => return Self::Partial,

@@ -7,7 +7,7 @@ use super::*;
 /// What is read, if the bytes come in pieces of this size.
 async fn read(sent: &[u8], piece: usize) -> Vec<u8> {
     let (mut client, server) = tokio::io::duplex(1 << 16);
-    let mut framed = Framed::new(server);
+    let mut framed = Framed::new(server, MOST, PATIENCE);
     let pieces: Vec<_> = sent.chunks(piece).map(<[u8]>::to_vec).collect();
     let sending = async move {
         for piece in pieces {
@@ -31,6 +31,9 @@ async fn is_spoiled(sent: &[u8]) -> bool {
     assert!(spoiled.iter().all(|is_so| *is_so == spoiled[0]));
     spoiled[0]
 }
+
+const MOST: Most = Most { bytes: 1 << 16, headers: 100 };
+const PATIENCE: Patience = Patience { begin: Duration::from_mins(1), idle: Duration::from_mins(1) };
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 const CHUNKED: &[u8] = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n\
@@ -100,7 +103,7 @@ async fn other_protocols_and_broken_requests_pass_as_they_are() {
 #[tokio::test]
 async fn after_an_upgrade_nothing_is_held_back() {
     let (mut client, server) = tokio::io::duplex(1024);
-    let mut framed = Framed::new(server);
+    let mut framed = Framed::new(server, MOST, PATIENCE);
     client.write_all(GET).await.unwrap();
     let mut head = vec![0; GET.len()];
     framed.read_exact(&mut head).await.unwrap();
