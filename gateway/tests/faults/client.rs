@@ -44,18 +44,28 @@ impl Client {
         let order =
             json!({ "delay_ms": self.draw.between(0, 15), "after_ms": self.draw.between(0, 15) });
         let order = order.to_string();
-        let mut requests = 0;
+        let (mut requests, mut last) = (0, String::new());
         loop {
             requests += 1;
             let gateway = self.draw.below(GATEWAYS);
             // Now and then a client hangs up, and asks again at once.
             let patience = Duration::from_millis(if self.draw.one_in(50) { 5 } else { 10_000 });
             let asked = self.send(gateway, key, order.clone());
-            if let Ok(Some(response)) = tokio::time::timeout(patience, asked).await {
-                return Paid { key: key.to_owned(), order, response, requests, is_stuck: false };
+            match tokio::time::timeout(patience, asked).await {
+                Ok(Ok(response)) => {
+                    return Paid {
+                        key: key.to_owned(),
+                        order,
+                        response,
+                        requests,
+                        is_stuck: false,
+                    };
+                }
+                Ok(Err(why)) => last = why,
+                Err(_) => {}
             }
             if begun.elapsed() > STUCK {
-                let response = Definitive { status: 0, body: "it is stuck".to_owned() };
+                let response = Definitive { status: 0, body: last };
                 return Paid { key: key.to_owned(), order, response, requests, is_stuck: true };
             }
             let pause = self.draw.between(10, 100);
@@ -66,26 +76,26 @@ impl Client {
     /// Asks once more for an operation that has come to its end.
     pub(crate) async fn ask(&mut self, gateway: usize, paid: &Paid) -> Option<Definitive> {
         for _ in 0..100 {
-            let asked = self.send(gateway, &paid.key, paid.order.clone()).await;
-            if asked.is_some() {
-                return asked;
+            if let Ok(response) = self.send(gateway, &paid.key, paid.order.clone()).await {
+                return Some(response);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         None
     }
 
-    /// `None`: the response is not definitive, or there is none.
-    async fn send(&self, gateway: usize, key: &str, order: String) -> Option<Definitive> {
+    /// `Err`: the response is not definitive, or there is none.
+    async fn send(&self, gateway: usize, key: &str, order: String) -> Result<Definitive, String> {
         let request = Request::post(format!("http://{}/payments", self.gateways[gateway]))
             .header("content-type", "application/json")
             .header("x-account", "acct_1")
             .header("x-idempotency-key", key)
             .body(Full::from(order))
             .unwrap();
-        let response = self.http.request(request).await.ok()?;
+        let response = self.http.request(request).await.map_err(|error| error.to_string())?;
         let status = response.status();
-        let body = response.into_body().collect().await.ok()?.to_bytes();
+        let body = response.into_body().collect().await.map_err(|error| error.to_string())?;
+        let body = body.to_bytes();
         let body = String::from_utf8(body.into()).unwrap();
         let is_definitive = match status {
             StatusCode::CREATED => true,
@@ -102,6 +112,9 @@ impl Client {
             | StatusCode::GATEWAY_TIMEOUT => false,
             _ => panic!("{key}: {status}: {body}"),
         };
-        is_definitive.then(|| Definitive { status: status.as_u16(), body })
+        if !is_definitive {
+            return Err(format!("{status} {body}"));
+        }
+        Ok(Definitive { status: status.as_u16(), body })
     }
 }
