@@ -109,17 +109,17 @@ impl Body for Paced {
 }
 
 pin_project! {
-    /// The body of a request.
+    /// The body of a request or a response.
     #[derive(Debug)]
-    #[project = RequestBodyProjection]
-    pub(crate) enum RequestBody {
+    #[project = Projection]
+    pub(crate) enum MessageBody {
         Paced { #[pin] body: Paced },
-        // The layer has read it.
+        // The layer has read it, or it is of the gateway itself.
         Whole { #[pin] body: Full<Bytes>, bytes: Bytes },
     }
 }
 
-impl RequestBody {
+impl MessageBody {
     /// All of it, if it was read already.
     pub(super) fn into_whole(self) -> Result<Bytes, Self> {
         match self {
@@ -141,19 +141,19 @@ impl RequestBody {
     }
 }
 
-impl From<Bytes> for RequestBody {
+impl From<Bytes> for MessageBody {
     fn from(bytes: Bytes) -> Self {
         Self::Whole { body: Full::new(bytes.clone()), bytes }
     }
 }
 
-impl From<Paced> for RequestBody {
+impl From<Paced> for MessageBody {
     fn from(body: Paced) -> Self {
         Self::Paced { body }
     }
 }
 
-impl Body for RequestBody {
+impl Body for MessageBody {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -162,8 +162,8 @@ impl Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.project() {
-            RequestBodyProjection::Paced { body } => body.poll_frame(cx),
-            RequestBodyProjection::Whole { body, .. } => body
+            Projection::Paced { body } => body.poll_frame(cx),
+            Projection::Whole { body, .. } => body
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
         }
@@ -184,55 +184,5 @@ impl Body for RequestBody {
     }
 }
 
-pin_project! {
-    /// The body of a response.
-    #[derive(Debug)]
-    #[project = ResponseBodyProjection]
-    pub(crate) enum ResponseBody {
-        Paced { #[pin] body: Paced },
-        Whole { #[pin] body: Full<Bytes> },
-    }
-}
-
-impl From<Bytes> for ResponseBody {
-    fn from(bytes: Bytes) -> Self {
-        Self::Whole { body: Full::new(bytes) }
-    }
-}
-
-impl From<Paced> for ResponseBody {
-    fn from(body: Paced) -> Self {
-        Self::Paced { body }
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.project() {
-            ResponseBodyProjection::Paced { body } => body.poll_frame(cx),
-            ResponseBodyProjection::Whole { body } => body
-                .poll_frame(cx)
-                .map(|frame| frame.map(|frame| frame.map_err(|never| match never {}))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Paced { body } => body.is_end_stream(),
-            Self::Whole { body } => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Paced { body } => body.size_hint(),
-            Self::Whole { body } => body.size_hint(),
-        }
-    }
-}
+pub(crate) type RequestBody = MessageBody;
+pub(crate) type ResponseBody = MessageBody;

@@ -100,14 +100,32 @@ async fn follow(
     let found = found?;
     let file = source.file(&found)?;
     if let Ok(old) = File::parse(before)
-        && (old.listen != file.listen || old.operators != file.operators)
+        && let Some(setting) = change_of_the_process(&old, &file)
     {
         return Err(format!(
-            "{}: `listen` and `operators` cannot change while the process runs: restart it",
+            "{}: `{setting}` cannot change while the process runs: restart it",
             source.name()
         ));
     }
     let plan = source.plan(&found, kept).await?;
     gateway.follow(plan);
     Ok(found)
+}
+
+/// The first changed setting that only the start of the process reads.
+fn change_of_the_process(old: &File, new: &File) -> Option<&'static str> {
+    let (old_limits, limits) = (&old.limits, &new.limits);
+    [
+        ("listen", old.listen != new.listen),
+        ("operators", old.operators != new.operators),
+        ("log", old.log != new.log),
+        ("limits.head", old_limits.head != limits.head),
+        ("limits.headers", old_limits.headers != limits.headers),
+        ("limits.connections", old_limits.connections != limits.connections),
+        ("limits.streams", old_limits.streams != limits.streams),
+        ("timeouts.head", old.timeouts.head != new.timeouts.head),
+        ("timeouts.drain", old.timeouts.drain != new.timeouts.drain),
+    ]
+    .into_iter()
+    .find_map(|(name, has_changed)| has_changed.then_some(name))
 }

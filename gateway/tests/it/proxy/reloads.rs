@@ -92,6 +92,9 @@ async fn a_file_that_cannot_be_followed_leaves_the_old_one() {
     let wrong = [
         (with(&new, "").replace("127.0.0.1:0", "127.0.0.1:1"), "restart it"),
         (with(&new, "operators = { listen = \"127.0.0.1:0\" }"), "restart it"),
+        (with(&new, "log = { level = \"debug\" }"), "`log` cannot change"),
+        (with(&new, "limits = { headers = 50 }"), "`limits.headers` cannot change"),
+        (with(&new, "timeouts = { drain = \"1s\" }"), "`timeouts.drain` cannot change"),
         (with(&new, "unknown = 1"), "gateway.toml:5: "),
         (with(&new, "[[["), "gateway.toml:5: "),
         (with(&new, "").replace("\"memory\"", "\"nothing\""), "gateway.toml:3: "),

@@ -142,7 +142,9 @@ fn handler(ledger: &Ledger, draw: &Draw) -> Router {
                 21..=40 => StatusCode::BAD_GATEWAY.into_response(),
                 41..=65 => StatusCode::BAD_REQUEST.into_response(),
                 66..=85 => {
-                    (ResponseDirective::abandoned(), StatusCode::GATEWAY_TIMEOUT).into_response()
+                    let mut response = StatusCode::GATEWAY_TIMEOUT.into_response();
+                    response.extensions_mut().insert(ResponseDirective::abandoned());
+                    response
                 }
                 // Without a line on the standard error for each.
                 _ => std::panic::resume_unwind(Box::new("the handler panics")),
