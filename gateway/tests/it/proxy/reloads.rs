@@ -45,10 +45,8 @@ async fn reload(times: usize) {
         .collect();
     for number in 1..=times {
         let (text, told, count) = match number % 2 {
-            0 => {
-                (with(&format!("limits = {{ headers = {} }}", 50 + number % 40)), GOOD, number / 2)
-            }
-            _ => (with("limits = { headers = \"many\" }"), BAD, number.div_ceil(2)),
+            0 => (with(&format!("limits = {{ body = {} }}", 5000 + number)), GOOD, number / 2),
+            _ => (with("limits = { body = \"many\" }"), BAD, number.div_ceil(2)),
         };
         gateway.write(&text);
         gateway.signal("HUP");
