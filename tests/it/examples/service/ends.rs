@@ -64,7 +64,8 @@ async fn an_order_killed_in_mid_handler_leaves_no_row_and_its_retry_runs_on_post
 
 /// Waits until a payment runs.
 async fn pays(service: &Sandbox) {
-    let begun = "idempotency_attempts_total{previous=\"none\"} 1";
+    let begun = "idempotency_attempts_total{previous=\"none\",namespace=\"payments\",\
+                 route=\"POST /v1/payments\"} 1";
     while !String::from_utf8_lossy(&service.get("/metrics").await.body).contains(begun) {}
 }
 

@@ -135,7 +135,9 @@ async fn the_span_of_a_request_and_the_metrics_show_a_replay() {
     assert!(!log.contains("Bearer") && !log.contains("token-of-alice"), "{log}");
     let metrics = service.get("/metrics").await.body;
     let metrics = String::from_utf8_lossy(&metrics);
-    assert!(metrics.contains("idempotency_requests_total{result=\"replayed\"} 1"), "{metrics}");
+    let replayed = "idempotency_requests_total{result=\"replayed\",namespace=\"payments\",\
+                    route=\"POST /v1/payments\"} 1";
+    assert!(metrics.contains(replayed), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
