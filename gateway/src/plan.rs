@@ -66,11 +66,11 @@ impl Plan {
     /// # Errors
     ///
     /// The first thing in the file that cannot be, with its position.
-    pub(crate) async fn new(file: File, folder: &Path, kept: &mut Kept) -> Result<Self, Problem> {
-        let File { hosts, limits, timeouts, routes, .. } = &file;
+    pub(crate) async fn new(file: &File, folder: &Path, kept: &mut Kept) -> Result<Self, Problem> {
+        let File { hosts, limits, timeouts, routes, .. } = file;
         let (limits, timeouts) = (limits.clone(), timeouts.clone());
         let hosts = (!hosts.is_empty()).then(|| hosts.iter().map(|host| name_of(host)).collect());
-        let mut maker = Maker::new(&file, folder, kept);
+        let mut maker = Maker::new(file, folder, kept);
         let tls = maker.tls()?;
         let pass_figures = Figures::new(UNGUARDED);
         let pass = maker.proxy(&file.upstream, &pass_figures, 0)?;

@@ -30,7 +30,7 @@ use reload::Source;
 ///
 /// # Errors
 ///
-/// Why it cannot run, for a person.
+/// A text that says why it cannot run.
 pub(crate) fn run(args: &Args) -> Result<(), String> {
     if args.healthcheck {
         let source = Source::new(&args.config);
@@ -56,7 +56,7 @@ async fn check(source: &Source) -> Result<(), String> {
         keys: KeyServers::unasked(),
         beside: Beside::default(),
     };
-    let plan = source.plan(&text, &mut kept).await?;
+    let plan = source.plan(&source.file(&text)?, &text, &mut kept).await?;
     println!("{}: {} routes, nothing wrong", source.name(), plan.table.routes().count());
     Ok(())
 }
@@ -72,13 +72,13 @@ async fn live(source: Source) -> Result<(), String> {
         keys: KeyServers::asked(),
         beside: Beside::default(),
     };
-    let plan = source.plan(&text, &mut kept).await?;
+    let plan = source.plan(&file, &text, &mut kept).await?;
     let drain = plan.timeouts.drain.0;
     let places = Arc::new(Semaphore::new(plan.limits.connections));
     let gateway = Gateway::new(plan);
     let tunnels = kept.tunnels.clone();
 
-    // Before anybody knows the address: until then a signal ends the process at once.
+    // Before the address is printed. Without a handler a signal would end the process at once.
     let told = |kind| signal(kind).map_err(|error| format!("signals cannot be awaited: {error}"));
     let (hang_up, terminate) = (told(SignalKind::hangup())?, told(SignalKind::terminate())?);
 
@@ -108,7 +108,7 @@ async fn live(source: Source) -> Result<(), String> {
         tokio::spawn(async move { axum::serve(listener, router(shown)).await });
     }
     tokio::spawn(upkeep(metrics));
-    let following = reload::keep_up_to_date(source, text, gateway.clone(), kept, hang_up);
+    let following = reload::keep_up_to_date(source, text, file, gateway.clone(), kept, hang_up);
     let reloading = tokio::spawn(following);
 
     told_to_end(terminate).await;

@@ -14,7 +14,7 @@ const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection:
 ///
 /// # Errors
 ///
-/// Why it is not known to be alive, for a person.
+/// A text that says why the gateway does not count as alive.
 pub(super) fn check(file: &File) -> Result<(), String> {
     let operators = file.operators.as_ref().ok_or(
         "--healthcheck asks the second listener: write operators = { listen = \"127.0.0.1:9090\" }",

@@ -42,8 +42,13 @@ impl Source {
         File::parse(text).map_err(|problem| self.told(&problem, text))
     }
 
-    pub(super) async fn plan(&self, text: &str, kept: &mut Kept) -> Result<Plan, String> {
-        let file = self.file(text)?;
+    /// Makes the plan of a file. An error gives the line in `text`.
+    pub(super) async fn plan(
+        &self,
+        file: &File,
+        text: &str,
+        kept: &mut Kept,
+    ) -> Result<Plan, String> {
         let made = Plan::new(file, self.folder(), kept).await;
         made.map_err(|problem| self.told(&problem, text))
     }
@@ -58,12 +63,12 @@ impl Source {
 pub(super) async fn keep_up_to_date(
     source: Source,
     text: String,
+    mut followed: File,
     gateway: Gateway,
     mut kept: Kept,
     mut hang_up: Signal,
 ) {
-    // What the gateway follows, and what was last looked at.
-    let (mut followed, mut looked_at) = (text.clone(), Ok(text));
+    let mut looked_at = Ok(text);
     loop {
         let is_asked = tokio::select! {
             _ = hang_up.recv() => true,
@@ -75,8 +80,8 @@ pub(super) async fn keep_up_to_date(
         }
         looked_at = found.clone();
         match follow(&source, found, &followed, &gateway, &mut kept).await {
-            Ok(text) => {
-                followed = text;
+            Ok(file) => {
+                followed = file;
                 metrics::counter!(telemetry::RELOADS).increment(1);
                 tracing::info!(file = source.name(), "the file was read again");
             }
@@ -91,25 +96,23 @@ pub(super) async fn keep_up_to_date(
 async fn follow(
     source: &Source,
     found: Result<String, String>,
-    before: &str,
+    before: &File,
     gateway: &Gateway,
     kept: &mut Kept,
-) -> Result<String, String> {
+) -> Result<File, String> {
     // All of them are read again. Without a plan the text alone counts.
     kept.beside.clear();
     let found = found?;
     let file = source.file(&found)?;
-    if let Ok(old) = File::parse(before)
-        && let Some(setting) = change_of_the_process(&old, &file)
-    {
+    if let Some(setting) = change_of_the_process(before, &file) {
         return Err(format!(
             "{}: `{setting}` cannot change while the process runs: restart it",
             source.name()
         ));
     }
-    let plan = source.plan(&found, kept).await?;
+    let plan = source.plan(&file, &found, kept).await?;
     gateway.follow(plan);
-    Ok(found)
+    Ok(file)
 }
 
 /// The first changed setting that only the start of the process reads.
