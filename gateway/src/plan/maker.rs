@@ -9,9 +9,10 @@ use serde::de::DeserializeOwned;
 use tokio_rustls::rustls::ServerConfig;
 use tower::Layer;
 use tower_idempotency::store::DynStore;
-use tower_idempotency::{CanonicalBody, EncryptionKeys, IdempotencyLayer, JsonPointer, Settings};
+use tower_idempotency::{CanonicalBody, IdempotencyLayer, JsonPointer, Settings};
 
-use super::{Guard, Kept, secrets};
+use super::secrets::Secrets;
+use super::{Guard, Kept};
 use crate::file::{At, File, Problem, Profile, Route, Upstream as UpstreamText};
 use crate::identity::{Caller, Identity, Sources};
 use crate::proxy::{ForwardedRules, Proxy, Upstream};
@@ -29,10 +30,12 @@ pub(super) struct Maker<'a> {
     folder: &'a Path,
     kept: &'a mut Kept,
     upstreams: Vec<(UpstreamText, Arc<Upstream>)>,
+    /// Read for the first route, so that all routes have the same.
+    secrets: Option<Secrets>,
     made: Made,
 }
 
-/// What was made besides the routes.
+/// The parts of a plan besides its routes.
 #[derive(Default)]
 pub(super) struct Made {
     pub(super) namespaces: BTreeMap<String, IdempotencyLayer<DynStore>>,
@@ -44,7 +47,7 @@ pub(super) struct Made {
 
 impl<'a> Maker<'a> {
     pub(super) fn new(file: &'a File, folder: &'a Path, kept: &'a mut Kept) -> Self {
-        Self { file, folder, kept, upstreams: Vec::new(), made: Made::default() }
+        Self { file, folder, kept, upstreams: Vec::new(), secrets: None, made: Made::default() }
     }
 
     pub(super) fn end(self) -> Made {
@@ -168,23 +171,22 @@ impl<'a> Maker<'a> {
         let url = store.value.read(self.folder).map_err(|why| store.problem(why))?;
         let mut layer = self.kept.stores.open(&url).await.map_err(|why| store.problem(why))?;
         self.made.stores.push(url);
-        if let Some(secret) = &self.file.secret {
-            layer = layer.secret(secrets::key(secret, self.folder, &mut self.kept.beside)?);
+        let Secrets { digests, responses } = self.secrets()?;
+        if let Some(secret) = digests {
+            layer = layer.secret(secret);
         }
-        let mut keys: Option<EncryptionKeys> = None;
-        for (text, id) in self.file.encryption_keys.iter().zip(1..) {
-            let key = secrets::key(text, self.folder, &mut self.kept.beside)?;
-            keys = Some(match keys {
-                None => EncryptionKeys::new(secrets::id(&key), key),
-                Some(ring) => ring
-                    .reading(secrets::id(&key), key)
-                    .map_err(|_| text.problem(format!("key {id} is in the list twice")))?,
-            });
-        }
-        if let Some(keys) = keys {
+        if let Some(keys) = responses {
             layer = layer.encrypt(keys);
         }
         Ok(layer)
+    }
+
+    fn secrets(&mut self) -> Result<Secrets, Problem> {
+        if let Some(secrets) = &self.secrets {
+            return Ok(secrets.clone());
+        }
+        let secrets = Secrets::read(self.file, self.folder, &mut self.kept.beside)?;
+        Ok(self.secrets.insert(secrets).clone())
     }
 }
 

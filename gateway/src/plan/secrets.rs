@@ -2,14 +2,38 @@
 
 use std::path::Path;
 
-use crate::file::{At, Beside, Problem, Secret};
+use tower_idempotency::EncryptionKeys;
+
+use crate::file::{At, Beside, File, Problem, Secret};
+
+/// The keys of all layers.
+#[derive(Clone)]
+pub(super) struct Secrets {
+    /// For digests of keys, scopes and bodies.
+    pub(super) digests: Option<[u8; 32]>,
+    pub(super) responses: Option<EncryptionKeys>,
+}
+
+impl Secrets {
+    /// Notes the files that it reads. Relative paths begin in `folder`.
+    pub(super) fn read(file: &File, folder: &Path, beside: &mut Beside) -> Result<Self, Problem> {
+        let digests = file.secret.as_ref().map(|secret| key(secret, folder, beside)).transpose()?;
+        let mut responses: Option<EncryptionKeys> = None;
+        for (text, number) in file.encryption_keys.iter().zip(1..) {
+            let key = key(text, folder, beside)?;
+            responses = Some(match responses {
+                None => EncryptionKeys::new(id(&key), key),
+                Some(ring) => ring
+                    .reading(id(&key), key)
+                    .map_err(|_| text.problem(format!("key {number} is in the list twice")))?,
+            });
+        }
+        Ok(Self { digests, responses })
+    }
+}
 
 /// A key that is written as 64 hexadecimal digits.
-pub(super) fn key(
-    secret: &At<Secret>,
-    folder: &Path,
-    beside: &mut Beside,
-) -> Result<[u8; 32], Problem> {
+fn key(secret: &At<Secret>, folder: &Path, beside: &mut Beside) -> Result<[u8; 32], Problem> {
     if let Some(file) = secret.value.file() {
         beside.note(folder.join(file));
     }
@@ -33,7 +57,7 @@ fn bytes(digits: &str) -> Option<[u8; 32]> {
 
 /// The number of a key in the store. It follows from the key, so that the order of the list can
 /// change.
-pub(super) fn id(key: &[u8; 32]) -> u32 {
+fn id(key: &[u8; 32]) -> u32 {
     let digest = blake3::derive_key("tower-idempotency-gateway number of an encryption key", key);
     u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
 }

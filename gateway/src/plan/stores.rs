@@ -43,7 +43,7 @@ impl Stores {
     ///
     /// # Errors
     ///
-    /// What is wrong with the address, for a person. No error contains a password.
+    /// If the address is malformed, or an SQLite file cannot be opened. The text contains no password.
     pub(super) async fn open(&mut self, url: &str) -> Result<IdempotencyLayer<DynStore>, String> {
         if let Some(opened) = self.0.get(url) {
             return Ok(opened.layer.clone());
