@@ -65,7 +65,7 @@ impl Gateway {
     }
 }
 
-/// What is logged of a request. Its query and its headers are not, because they may be secrets.
+/// The logged parts of a request. Its query and headers may contain secrets, and are left out.
 struct Seen {
     method: Method,
     path: String,
@@ -94,12 +94,13 @@ impl Plan {
             Ok(host) => host,
             Err(rejection) => return (&self.pass_figures, rejection.map(Either::Right)),
         };
+        let guard = self.table.find(&head, host);
         head.extensions.insert(peer.client.clone());
         if head.headers.contains_key(UPGRADE) {
             head.extensions.insert(peer.place.clone());
         }
         let idle = self.timeouts.idle.0;
-        let Some(guard) = self.table.find(&head, host.as_deref()) else {
+        let Some(guard) = guard else {
             let limit = self.limits.body.map(|size| size.0);
             // A body that is too large by its own word is not begun.
             if limit.is_some_and(|limit| body.size_hint().lower() > limit as u64) {
@@ -121,7 +122,7 @@ impl Plan {
     }
 
     /// The host of a request that the gateway serves.
-    fn admit(&self, head: &Parts) -> Result<Option<String>, Box<Response<ResponseBody>>> {
+    fn admit<'a>(&self, head: &'a Parts) -> Result<Option<&'a str>, Box<Response<ResponseBody>>> {
         let rejected = |status, code, detail| Err(Box::new(problem(status, code, detail)));
         if head.headers.len() > self.limits.headers {
             return rejected(
@@ -135,7 +136,7 @@ impl Plan {
             Err(why) => return rejected(StatusCode::BAD_REQUEST, "request_invalid", why),
         };
         if let Some(hosts) = &self.hosts
-            && !host.as_deref().is_some_and(|host| hosts.contains(&name_of(host)))
+            && !host.is_some_and(|host| hosts.contains(&name_of(host)))
         {
             return rejected(
                 StatusCode::MISDIRECTED_REQUEST,
@@ -203,7 +204,7 @@ where
 /// # Errors
 ///
 /// Why it has none that is certain (RFC 9112, 3.2; RFC 9113, 8.3.1).
-fn host_of(head: &Parts) -> Result<Option<String>, &'static str> {
+fn host_of(head: &Parts) -> Result<Option<&str>, &'static str> {
     let mut headers = head.headers.get_all(HOST).iter();
     let header = headers.next();
     if headers.next().is_some() {
@@ -222,9 +223,9 @@ fn host_of(head: &Parts) -> Result<Option<String>, &'static str> {
         {
             Err("The Host is not the authority.")
         }
-        (Some(authority), _) => Ok(Some(authority.to_owned())),
+        (Some(authority), _) => Ok(Some(authority)),
         (None, Some(header)) if !is_host(header) => Err("The Host is not a name."),
-        (None, Some(header)) => Ok(Some(header.to_owned())),
+        (None, Some(header)) => Ok(Some(header)),
         (None, None) if head.version == Version::HTTP_11 => Err("The request has no Host."),
         (None, None) => Ok(None),
     }
@@ -246,7 +247,8 @@ mod tests {
         for host in hosts {
             request = request.header(HOST, *host);
         }
-        host_of(&request.body(()).unwrap().into_parts().0)
+        let head = request.body(()).unwrap().into_parts().0;
+        host_of(&head).map(|host| host.map(str::to_owned))
     }
 
     #[test]
