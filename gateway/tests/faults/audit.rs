@@ -1,4 +1,4 @@
-//! Compares what was done with what the clients were told.
+//! Compares the effects with the responses that clients got.
 
 use std::collections::HashMap;
 

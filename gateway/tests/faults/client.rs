@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use fastrand::Rng;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client as Http;
@@ -12,7 +13,6 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
 use crate::audit::Paid;
-use crate::draw::Draw;
 use crate::site::{GATEWAYS, Site};
 
 /// Far longer than the lease of 1 s: a key that is rejected for so long is stuck.
@@ -21,7 +21,7 @@ const STUCK: Duration = Duration::from_secs(30);
 pub(crate) struct Client {
     http: Http<HttpConnector, Full<Bytes>>,
     gateways: Vec<SocketAddr>,
-    draw: Draw,
+    draw: Rng,
 }
 
 /// What a client acts on.
@@ -32,7 +32,7 @@ pub(crate) struct Definitive {
 }
 
 impl Client {
-    pub(crate) fn new(site: &Site, draw: Draw) -> Self {
+    pub(crate) fn new(site: &Site, draw: Rng) -> Self {
         let http = Http::builder(TokioExecutor::new()).build_http();
         let gateways = (0..GATEWAYS).map(|number| site.gateway(number)).collect();
         Self { http, gateways, draw }
@@ -41,15 +41,14 @@ impl Client {
     /// Pays, and asks again under the same key until the response is definitive.
     pub(crate) async fn pay(&mut self, key: &str) -> Paid {
         let begun = Instant::now();
-        let order =
-            json!({ "delay_ms": self.draw.between(0, 15), "after_ms": self.draw.between(0, 15) });
+        let order = json!({ "delay_ms": self.draw.u64(..15), "after_ms": self.draw.u64(..15) });
         let order = order.to_string();
         let (mut requests, mut last) = (0, String::new());
         loop {
             requests += 1;
-            let gateway = self.draw.below(GATEWAYS);
+            let gateway = self.draw.usize(..GATEWAYS);
             // Now and then a client hangs up, and asks again at once.
-            let patience = Duration::from_millis(if self.draw.one_in(50) { 5 } else { 10_000 });
+            let patience = Duration::from_millis(if self.draw.u64(..50) == 0 { 5 } else { 10_000 });
             let asked = self.send(gateway, key, order.clone());
             match tokio::time::timeout(patience, asked).await {
                 Ok(Ok(response)) => {
@@ -68,7 +67,7 @@ impl Client {
                 let response = Definitive { status: 0, body: last };
                 return Paid { key: key.to_owned(), order, response, requests, is_stuck: true };
             }
-            let pause = self.draw.between(10, 100);
+            let pause = self.draw.u64(10..100);
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
     }
