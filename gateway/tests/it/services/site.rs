@@ -214,8 +214,7 @@ fn run(name: &str, port: u16, folder: &Path) -> Process {
     command.env("SERVICES", installed);
     let mut process = Process::start(name, &mut command, &folder.join("service.log"));
     process.ready(|_| {
-        std::net::TcpStream::connect(local(port)).ok()?;
-        let answer = get("/healthz").begin(local(port)).answer()?;
+        let answer = get("/healthz").try_to_begin(local(port)).ok()?.answer()?;
         (answer.status == 200).then_some(())
     });
     process

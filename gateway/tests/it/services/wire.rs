@@ -72,9 +72,14 @@ impl Call {
 
     /// Sends it, and returns the connection.
     pub(super) fn begin(&self, server: SocketAddr) -> Running {
-        let mut stream = TcpStream::connect(server).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(BOUND)).unwrap();
+        self.try_to_begin(server).unwrap()
+    }
+
+    /// The same for a server that may not listen, or may end just now.
+    pub(super) fn try_to_begin(&self, server: SocketAddr) -> io::Result<Running> {
+        let mut stream = TcpStream::connect(server)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(BOUND))?;
         let mut bytes = format!(
             "{} {} HTTP/1.1\r\nHost: shop.example\r\nConnection: close\r\n",
             self.method, self.target
@@ -90,7 +95,7 @@ impl Call {
         bytes.extend(&self.body);
         // A server that rejects a body need not read it.
         let _ = stream.write_all(&bytes);
-        Running(stream)
+        Ok(Running(stream))
     }
 
     pub(super) fn send(&self, server: SocketAddr) -> Answer {
