@@ -1,7 +1,7 @@
 //! An upstream that knows nothing of idempotency: each `POST` has an effect, a line in a file.
 //!
 //! `ledger LISTEN FILE`. A body of `{"delay_ms": 20, "after_ms": 5}` waits before and after the
-//! effect. The line says what the gateway has told of the attempt.
+//! effect. The line contains the headers that the gateway sends about the attempt.
 
 use std::error::Error;
 use std::fs::{File, OpenOptions};
@@ -36,7 +36,7 @@ struct Ledger {
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let [listen, path] = &arguments[..] else { return Err("usage: ledger LISTEN FILE".into()) };
-    // One write of a line is one line, whoever else writes.
+    // Each line is one write, so that two processes do not mix their lines.
     let file = OpenOptions::new().create(true).append(true).open(path)?;
     let ledger = Arc::new(Ledger { file, count: AtomicU64::new(0) });
     let app = Router::new().route("/payments", post(pay)).with_state(ledger);

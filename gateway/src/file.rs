@@ -41,14 +41,14 @@ pub(crate) struct File {
     pub(crate) routes: Vec<Route>,
 }
 
-/// A value, and where it stands.
+/// A value and its position in the file.
 #[derive(Debug, Clone)]
 pub(crate) struct At<T> {
     pub(crate) value: T,
     pub(crate) position: Position,
 }
 
-/// Two values are the same wherever they stand.
+/// The position does not count.
 impl<T: PartialEq> PartialEq for At<T> {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value
@@ -118,7 +118,7 @@ pub(crate) struct Jwt {
     pub(crate) audience: Option<OneOrMore<String>>,
 }
 
-/// What is believed of the proxies in front of the gateway, and told to the upstream.
+/// Which proxies in front of the gateway are trusted, and which headers the upstream gets.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(clippy::struct_field_names, reason = "the fields are named as in the file")]

@@ -58,7 +58,7 @@ impl Caller {
 impl Identity {
     /// # Errors
     ///
-    /// What is wrong with it, for a person.
+    /// A text that says what to correct.
     pub(crate) fn new(
         written: &Written,
         file: &File,

@@ -64,7 +64,7 @@ async fn metrics(State(shown): State<Shown>) -> Response {
 }
 
 /// The routes for operators, over the layers of the plan as it is now. Those of one namespace are
-/// under its name, and those of the first one also without it.
+/// under its name. The first namespace also has routes without a name.
 async fn operators(State(shown): State<Shown>, request: Request) -> Response {
     let plan = shown.gateway.plan();
     let mut router = Router::new();

@@ -122,7 +122,7 @@ impl Inner {
         }
     }
 
-    /// A request whose key is reserved. What is known of its outcome goes to the layer.
+    /// A request whose key is reserved. The response tells the layer how the attempt ended.
     async fn guarded(&self, head: Parts, body: Bytes, attempt: &Attempt) -> Response<ResponseBody> {
         let mut may_have_happened = false;
         let mut headers = head.headers;
@@ -165,7 +165,7 @@ impl Inner {
         }
         headers::remove_reserved(&mut head.headers);
         // The server sends 100 when the body is first read, and the upstream is not asked. The layer
-        // has to see it: it reads no body that nobody wants.
+        // needs the header: it reads no body of a request that it rejects.
         head.headers.remove(EXPECT);
         let is_http2 = self.upstream.is_http2();
         if is_http2 {

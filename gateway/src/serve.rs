@@ -124,7 +124,7 @@ async fn converse(
     let is_http2 = session.alpn_protocol() == Some(H2);
     let peer = Peer { client: Client::new(address, true), certificate, place };
     if is_http2 {
-        // Not with upgrades: that would also accept HTTP/1.1, and nobody would check its framing.
+        // Without upgrades, because hyper would then accept HTTP/1.1 too, with its framing unchecked.
         let service = service(peer, gateway, UpgradedFlag::default());
         let server = server.http2_only();
         let io = TokioIo::new(Framed::of_http2(stream, most, patience));

@@ -28,7 +28,7 @@ impl<T> Table<T> {
     ///
     /// # Errors
     ///
-    /// What is wrong with it, for a person.
+    /// A text that says what to correct.
     pub(crate) fn add(
         &mut self,
         host: Option<&str>,

@@ -21,7 +21,7 @@ const SECONDS: [f64; 13] =
 ///
 /// # Errors
 ///
-/// What is wrong with the level, for a person.
+/// If the level is malformed.
 pub(crate) fn log(log: &Log) -> Result<(), String> {
     let level = log.level.as_deref().unwrap_or("info");
     let filter = match std::env::var("RUST_LOG") {

@@ -24,7 +24,7 @@ fn provider() -> Arc<CryptoProvider> {
 ///
 /// # Errors
 ///
-/// What is wrong, for a person.
+/// A text that says what to correct.
 pub(crate) fn towards_upstreams(ca: Option<&Path>) -> Result<ClientConfig, String> {
     let roots = ca.map_or_else(|| Ok(system_roots()), roots_in)?;
     let builder = ClientConfig::builder_with_provider(provider())
@@ -38,7 +38,7 @@ pub(crate) fn towards_upstreams(ca: Option<&Path>) -> Result<ClientConfig, Strin
 ///
 /// # Errors
 ///
-/// What is wrong, for a person.
+/// A text that says what to correct.
 pub(crate) fn towards_clients(
     tls: &Tls,
     folder: &Path,

@@ -1,7 +1,7 @@
 //! The threads that serve clients.
 //!
-//! Each has an event loop of its own, and connections of its own to the upstreams. So a request, its
-//! connection and that of the upstream never wake another thread, which costs more than the request.
+//! Each has an event loop and upstream connections of its own. So a request never wakes another
+//! thread, which would cost more than the request itself.
 
 use std::cell::Cell;
 use std::io;

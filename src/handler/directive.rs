@@ -84,8 +84,8 @@ impl ResponseDirective {
 
     /// Declares the attempt abandoned if the body of the response breaks off. The default is failed.
     ///
-    /// Use it for a response whose body comes from another system, as in a gateway: then nobody
-    /// knows whether that system came to its end. A response that means "nothing happened" keeps
+    /// Use it for a response whose body comes from another system, as in a gateway: it is
+    /// then unknown whether that system came to its end. A response that means "nothing happened" keeps
     /// its class.
     #[must_use]
     pub fn abandoned_if_cut_off(self) -> Self {

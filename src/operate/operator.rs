@@ -86,7 +86,7 @@ pub struct ShownRecord {
 }
 
 impl<St: Store> IdempotencyLayer<St> {
-    /// Returns the operators' side of the store. The name is that of a person or a program. Audit
+    /// Returns the operators' side of the store. `by` names a person or a program. Audit
     /// entries contain the name.
     ///
     /// Namespace, secret and encryption are those of the layer, so that keys are found and

@@ -74,7 +74,7 @@ fn a_store_that_is_down_is_a_finding_of_the_doctor() {
         let text = found["found"].as_str().unwrap();
         assert!(text.contains("127.0.0.1:1: "), "{text}");
         assert!(text.contains("Connection refused"), "{text}");
-        // The doctor itself is the one who says more.
+        // `doctor` itself says more.
         assert!(!text.contains("doctor") && !text.contains("::check`"), "{text}");
         let ran = run("list", &[("IDEMPOTENCY_STORE", url)]);
         assert_eq!(ran.code, 1);

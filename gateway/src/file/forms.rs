@@ -109,7 +109,7 @@ impl Secret {
     ///
     /// # Errors
     ///
-    /// What is missing, for a person. It contains no part of the secret.
+    /// If the variable or the file is missing. The text contains no part of the secret.
     pub(crate) fn read(&self, folder: &Path) -> Result<String, String> {
         match self {
             Self::Text(text) => Ok(text.clone()),

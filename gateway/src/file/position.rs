@@ -1,4 +1,4 @@
-//! Where something stands in a file, and what is wrong with it.
+//! Positions in a file, and the problems found there.
 
 use std::fmt;
 use std::ops::Range;
@@ -13,7 +13,7 @@ impl From<Range<usize>> for Position {
     }
 }
 
-/// What is wrong with a file.
+/// A problem in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     position: Option<Position>,

@@ -73,7 +73,7 @@ pub(crate) struct Header {
     #[serde(deserialize_with = "forms::header")]
     pub(crate) header: Option<HeaderName>,
     pub(crate) jwt_claim: Option<String>,
-    /// The claim of a token whose signature nobody checks here.
+    /// The claim of a token whose signature the gateway does not verify.
     pub(crate) unverified_jwt_claim: Option<String>,
     pub(crate) jwks: Option<String>,
     pub(crate) issuer: Option<OneOrMore<String>>,

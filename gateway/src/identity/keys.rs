@@ -59,7 +59,7 @@ impl Sources<'_> {
     ///
     /// # Errors
     ///
-    /// What is wrong, for a person.
+    /// A text that says what to correct.
     pub(super) fn keys(&mut self, jwks: &str) -> Result<Keys, String> {
         if jwks.contains("://") {
             let server = self.servers.open(jwks)?;

@@ -40,7 +40,7 @@ impl Token {
     ///
     /// # Errors
     ///
-    /// What is wrong with it, for a person.
+    /// A text that says what to correct.
     pub(super) fn new(
         header: &HeaderName,
         written: &Written,

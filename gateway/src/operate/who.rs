@@ -23,7 +23,7 @@ pub(crate) enum Who {
 impl Who {
     /// # Errors
     ///
-    /// What is wrong in the file.
+    /// If the settings of operators contradict each other, or the passwords cannot be read.
     pub(crate) fn new(operators: &At<Operators>, folder: &Path) -> Result<Self, Problem> {
         match (&operators.value.passwords, &operators.value.name_header) {
             (Some(_), Some(_)) => Err(operators.problem(

@@ -1,4 +1,4 @@
-//! What there is instead of a response of the upstream.
+//! The responses of the gateway when the upstream gives none.
 
 use std::error::Error;
 
@@ -38,7 +38,7 @@ impl Failure {
         }
     }
 
-    /// The response for the client. `may_have_happened` is what is known of all that was sent.
+    /// The response for the client. `may_have_happened` covers all attempts to send the request.
     pub(super) fn into_response(self, may_have_happened: bool) -> Response<ResponseBody> {
         let (status, code, detail) = self.description();
         if let Self::NotSent(error) | Self::NoResponse(error) = &self {

@@ -42,7 +42,7 @@ impl Client {
     }
 }
 
-/// What is believed of the proxies before this one.
+/// Which proxies are trusted, and which headers the upstream gets.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules(Forwarded);
 

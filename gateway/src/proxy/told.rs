@@ -25,7 +25,7 @@ pub(super) fn tell(headers: &mut HeaderMap, attempt: &Attempt) {
     }
 }
 
-/// The request was sent before, and nobody knows how far it got.
+/// Tells the upstream that the request was sent before, without a response.
 pub(super) fn is_in_doubt(headers: &mut HeaderMap) {
     headers.insert(IN_DOUBT, HeaderValue::from_static(in_words(true)));
 }
@@ -76,7 +76,7 @@ fn is_of_events(headers: &HeaderMap) -> bool {
     media_type.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
 }
 
-/// Removes what is not for clients.
+/// Removes the directive, which clients do not get.
 pub(super) fn remove(headers: &mut HeaderMap) {
     headers.remove(DIRECTIVE);
 }

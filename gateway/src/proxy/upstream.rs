@@ -21,7 +21,7 @@ use crate::http2;
 use crate::workers;
 
 /// Shorter than servers keep an idle connection: gunicorn 2 s, uvicorn and Node.js 5 s. A request on
-/// a connection that the upstream is closing may be lost, and nobody knows whether it was read.
+/// a connection that the upstream is closing may be lost, and may have been read.
 const IDLE: Duration = Duration::from_secs(1);
 
 /// A server that requests are sent to.
@@ -45,7 +45,7 @@ impl fmt::Debug for Upstream {
 impl Upstream {
     /// # Errors
     ///
-    /// What is wrong with the address, for a person.
+    /// If the address is malformed: a text that says what to correct.
     pub(crate) fn new(
         table: &UpstreamTable,
         timeouts: &Timeouts,

@@ -49,7 +49,7 @@ pub(super) struct Framed<T> {
     stalled: Option<Pin<Box<Sleep>>>,
     /// A head that has not come to its end.
     held: BytesMut,
-    /// What was looked at and not yet read.
+    /// Bytes that were checked and that hyper has not read yet.
     ready: BytesMut,
     upgraded: UpgradedFlag,
 }
@@ -158,7 +158,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Framed<T> {
             }
             let read = &mut buf.filled_mut()[before..];
             if read.is_empty() {
-                // The end. What was held back is not a request.
+                // The connection has ended in the middle of a head.
                 this.ready.unsplit(this.held.split());
                 if this.ready.is_empty() {
                     return Poll::Ready(Ok(()));

@@ -18,7 +18,7 @@ enum Segment {
 impl Pattern {
     /// # Errors
     ///
-    /// What is wrong with it, for a person.
+    /// A text that says what to correct.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let Some(path) = text.strip_prefix('/') else {
             return Err(format!("the path `{text}` does not begin with `/`"));
@@ -79,7 +79,7 @@ pub(super) fn normal(path: &str) -> Cow<'_, str> {
     Cow::Owned(if is_absolute { format!("/{}", segments.join("/")) } else { segments.join("/") })
 }
 
-/// Decodes what stands for an unreserved character (RFC 3986, 2.3). Other escapes stay, in upper
+/// Decodes escapes of unreserved characters (RFC 3986, 2.3). Other escapes stay, in upper
 /// case.
 fn decode(path: &str) -> String {
     let mut decoded = String::with_capacity(path.len());

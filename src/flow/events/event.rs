@@ -170,7 +170,7 @@ impl EventKind {
     }
 }
 
-/// One line for a log: the number, the event, the record, the attempt and what is known of it.
+/// One line for a log: the number, the event, the record, the attempt and its result.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.number, self.kind.word(), self.key)?;

@@ -30,7 +30,7 @@ pub(super) struct Fetcher {
 impl Fetcher {
     /// # Errors
     ///
-    /// What is wrong with the address, for a person.
+    /// If the address is malformed: a text that says what to correct.
     pub(super) fn new(url: &str, limit: Duration) -> Result<Self, String> {
         let wrong = || "`jwks` is the path of a file, or https://HOST/PATH".to_owned();
         let uri: Uri = url.parse().map_err(|_| wrong())?;
@@ -61,7 +61,7 @@ impl Fetcher {
     ///
     /// # Errors
     ///
-    /// Why there is no set, for a person.
+    /// If the set cannot be fetched or read: a text with the cause.
     pub(super) async fn fetch(&self) -> Result<KeySet, String> {
         tokio::time::timeout(self.limit, self.fetch_slowly())
             .await

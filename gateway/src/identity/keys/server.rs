@@ -48,7 +48,7 @@ impl KeyServers {
 
     /// # Errors
     ///
-    /// What is wrong with the address, for a person.
+    /// If the address is malformed: a text that says what to correct.
     pub(super) fn open(&mut self, url: &str) -> Result<Arc<KeyServer>, String> {
         if let Some(server) = self.servers.get(url) {
             return Ok(Arc::clone(server));

@@ -30,7 +30,7 @@ impl KeySet {
     ///
     /// # Errors
     ///
-    /// If there is no key that can verify a signature.
+    /// If the set contains no key that can verify a signature.
     pub(crate) fn parse(text: &[u8]) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct Written {

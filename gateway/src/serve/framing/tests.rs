@@ -4,7 +4,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
-/// What is read, if the bytes come in pieces of this size.
+/// Sends the bytes in pieces of this size, and returns the bytes that are read.
 async fn read(sent: &[u8], piece: usize) -> Vec<u8> {
     let (mut client, server) = tokio::io::duplex(1 << 16);
     let mut framed = Framed::new(server, MOST, PATIENCE);

@@ -97,7 +97,7 @@ impl Signer {
     }
 }
 
-/// A token that nobody has signed.
+/// A token without a signature.
 pub fn unsigned(changes: &[(&str, Value)]) -> String {
     let [header, claims] = [json!({ "alg": "none" }), claims(changes)]
         .map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));

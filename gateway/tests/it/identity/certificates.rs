@@ -61,7 +61,7 @@ async fn a_client_without_a_certificate_has_no_keys() {
     assert!(response.text.contains("idempotency_scope_missing"), "{}", response.text);
     assert!(!response.headers.contains_key("www-authenticate"));
     assert_eq!(upstream.requests().len(), 0);
-    // What is not guarded needs none.
+    // An unguarded request needs none.
     assert_eq!(client.get(&format!("{}/other", gateway.url)).await.status, StatusCode::CREATED);
 }
 

@@ -72,7 +72,7 @@ impl KeySite {
         *self.text.lock().unwrap() = text;
     }
 
-    /// From now on connections are refused.
+    /// Closes the listener, so that the system refuses connections.
     pub fn stop(&self) {
         self.serving.abort();
     }

@@ -93,7 +93,7 @@ async fn an_ambiguous_request_is_rejected_over_tls() {
         let mut response = Vec::new();
         let _ = timeout(PATIENCE, stream.read_to_end(&mut response)).await.unwrap();
         if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-            // Whoever has chosen HTTP/2 cannot speak HTTP/1.1.
+            // A client that has chosen HTTP/2 cannot speak HTTP/1.1.
             assert!(!response.starts_with(b"HTTP"), "{response:?}");
         } else {
             assert!(response.starts_with(b"HTTP/1.1 400"), "{alpn:?}: {response:?}");

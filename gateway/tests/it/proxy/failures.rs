@@ -231,7 +231,7 @@ async fn a_refused_connection_after_a_lost_response_is_still_in_doubt() {
     })
     .await;
     let address = upstream.address;
-    // The next attempt finds nobody.
+    // For the next attempt nothing listens.
     let stopping = tokio::spawn(async move {
         losing.await.unwrap();
         drop(upstream);
@@ -283,7 +283,7 @@ async fn a_kept_connection_that_the_upstream_closes_just_then_loses_no_effect_si
         let count = served.lock().unwrap().get(&key).copied().unwrap_or_default();
         match response.status() {
             200 => assert_eq!(count, 1, "{key}"),
-            // Whatever came of it, it was not sent twice, and what is said to be unsent is unsent.
+            // No request was sent twice, and none that was sent counts as unsent.
             502 if response.code() == "upstream_unreachable" => assert_eq!(count, 0, "{key}"),
             502 => assert!(count <= 1, "{key}"),
             status => panic!("{status} {response:?}"),

@@ -27,7 +27,7 @@ async fn start(top: &str) -> (Upstream, Gateway) {
     let upstream = Upstream::start(|_, mut raw| async move {
         while raw.request().await.is_some() {
             raw.send(ok("a")).await;
-            // One connection for each, so that the bytes of each stand together.
+            // One connection for each, so that the bytes of two requests do not mix.
             raw.finish().await;
         }
     })
@@ -245,7 +245,7 @@ async fn limits_have_their_statuses() {
             &request[..60]
         );
     }
-    // What is too large by its own word is rejected before anybody reads of it.
+    // A body that announces too many bytes is rejected before it is read.
     let mut client = gateway.connect().await;
     let head =
         "POST /large HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1025\r\n\r\n";

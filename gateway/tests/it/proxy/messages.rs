@@ -49,7 +49,7 @@ async fn a_response_without_a_body_passes_as_it_is() {
         let head = client.head().await.unwrap();
         assert!(head.first.starts_with(first), "{request}: {head:?}");
         assert_eq!(head.get("content-length"), length, "{request}: {head:?}");
-        // Nothing stands between it and the next response.
+        // The next response follows it directly.
         let after = client.ask(format!("GET /a HTTP/1.1\r\n{KEYED}\r\n")).await;
         assert_eq!(after.text(), "after", "{request}");
     }
@@ -75,7 +75,7 @@ async fn the_upstream_is_not_asked_to_continue_and_the_client_is_when_the_body_i
         assert_eq!(client.head().await.unwrap().first, "HTTP/1.1 100 Continue");
         assert_eq!(client.ask("hello").await.text(), "hello");
     }
-    // Nobody wants the body of a request that is rejected by its head.
+    // The gateway does not read the body of a request that it rejects by its head.
     let head =
         "POST /payments/a HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
     assert_eq!(gateway.connect().await.ask(head).await.status(), 400);
@@ -210,7 +210,7 @@ async fn a_client_that_hangs_up_ends_an_unguarded_request_and_not_a_guarded_one(
                     raw.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello").await;
                 }
                 sent.send("begun").unwrap();
-                // The end of an unguarded request shows here, and that of a guarded one does not.
+                // An unguarded request ends here, and a guarded one goes on.
                 if target == "/a" {
                     raw.rest().await;
                     sent.send("cut off").unwrap();

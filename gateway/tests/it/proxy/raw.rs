@@ -105,7 +105,7 @@ impl Raw {
         count - left
     }
 
-    /// What comes next, or nothing at the end.
+    /// The next bytes, or nothing at the end.
     pub(super) async fn some(&mut self) -> Vec<u8> {
         if self.unread.is_empty() {
             self.more().await;
