@@ -13,7 +13,7 @@ use crate::operate::Settle;
 use crate::record::fingerprint::Fingerprint;
 use crate::record::hex;
 use crate::record::key::StorageKey;
-use crate::record::outcome::{NotRetained, Outcome, StoredBody};
+use crate::record::outcome::{NotRetained, Outcome, StoredBody, is_final};
 use crate::store::operator::{RecordInfo, RecordState};
 use crate::store::{Record, State, Token};
 
@@ -165,7 +165,7 @@ impl GivenResponse {
 }
 
 fn status(code: u16) -> Result<StatusCode, Problem> {
-    let status = StatusCode::from_u16(code).ok().filter(|_| (200..600).contains(&code));
+    let status = StatusCode::from_u16(code).ok().filter(|status| is_final(*status));
     status.ok_or_else(|| wrong("a status is 200 to 599"))
 }
 

@@ -120,6 +120,12 @@ impl StoredBody {
     }
 }
 
+/// Whether a final response can have this status. Only such a status is stored and replayed: 1xx is
+/// interim, and above 599 there is no class (RFC 9110, section 15).
+pub(crate) fn is_final(status: StatusCode) -> bool {
+    (200..600).contains(&status.as_u16())
+}
+
 impl Outcome {
     /// A response with a status and a body only.
     pub fn new(status: StatusCode, body: StoredBody) -> Self {
@@ -148,10 +154,9 @@ impl Outcome {
         matches!(self.body, StoredBody::Whole { .. } | StoredBody::Omitted)
     }
 
-    /// Whether the status is one of a final response. Only such a status is stored and replayed:
-    /// 1xx is interim, and above 599 there is no class (RFC 9110, section 15).
+    /// Whether the status [is final](is_final).
     pub(crate) fn has_final_status(&self) -> bool {
-        (200..600).contains(&self.status.as_u16())
+        is_final(self.status)
     }
 
     /// Puts the body in place that was stored apart from the frame. `None` if it is gone.

@@ -5,7 +5,7 @@ use std::fmt;
 use http::StatusCode;
 
 use super::Settle;
-use crate::record::outcome::{Outcome, StoredBody};
+use crate::record::outcome::{Outcome, StoredBody, is_final};
 
 /// The end of an operation that a record cannot have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Settle {
             Self::Fail(status) => *status,
             Self::Conclude(status) => Some(*status),
         };
-        if let Some(status) = status.filter(|status| !(200..600).contains(&status.as_u16())) {
+        if let Some(status) = status.filter(|status| !is_final(*status)) {
             return Err(InvalidResponse::Status(status));
         }
         match self {
